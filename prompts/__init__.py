@@ -1,0 +1,1 @@
+"""What is said to the model: versioned text files and their loader."""

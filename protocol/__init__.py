@@ -1,0 +1,1 @@
+"""What is said on the socket: messages, markers, citations, states. No I/O, clock or randomness."""

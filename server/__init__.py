@@ -1,0 +1,1 @@
+"""Everything that touches the world, in layers whose imports point down."""

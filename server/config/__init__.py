@@ -1,0 +1,1 @@
+"""The settings table and how it is read."""

@@ -1,0 +1,1 @@
+"""The doors: WebSocket, Server-Sent Events, probes, metrics, pages."""

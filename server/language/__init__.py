@@ -1,0 +1,1 @@
+"""Plain text work shared by ranking and answers: terms, sentences, cleaning."""

@@ -1,0 +1,1 @@
+"""From a catalog entry to ranked passages: catalog, fetch, extract, cache, rank."""

@@ -1,0 +1,1 @@
+"""Redis and its in-process twins; the only place that imports redis."""
