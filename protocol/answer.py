@@ -1,0 +1,190 @@
+"""One answer on the wire: model text in, numbered events out, in one legal order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TypedDict
+
+from msgspec import UNSET, UnsetType
+
+from protocol.events import (
+    TERMINAL_EVENTS,
+    AnyAnswerEvent,
+    AnyItem,
+    AttemptReason,
+    AttemptStarted,
+    FallbackName,
+    FinalResponse,
+    ManualFacts,
+    OutputItemDone,
+    OutputTextDelta,
+    ResponseCreated,
+    ResponseInProgress,
+    Source,
+    Stage,
+    StartedResponse,
+)
+from protocol.items import MAX_CLAIM_CHARS, DropReason, ItemMaker
+from protocol.markers import Marker, MarkerParser
+from protocol.markers import Text as PlainText
+from protocol.states import AnswerState, AnswerStep, next_answer_state
+
+
+class _Position(TypedDict):
+    response_id: str
+    epoch: int
+    sequence_number: int
+
+
+class AnswerStream:
+    """Turns what happens to one answer into its events.
+
+    Text is collected by `feed` and given out by `take`, so that the caller decides how often
+    frames go; every other event gives out the text before it first. The same text in any chunks
+    gives the same joined deltas and the same items.
+    """
+
+    def __init__(self, response_id: str, *, epoch: int = 1) -> None:
+        self.response_id = response_id
+        self.epoch = epoch
+        self.state = AnswerState.NEW
+        self.items: list[AnyItem] = []
+        self.dropped: Counter[DropReason] = Counter()
+        self._next_number = 0
+        self._parser = MarkerParser()
+        self._maker = ItemMaker()
+        self._written: list[str] = []
+        self._written_chars = 0
+        self._claim = ""
+        self._pending_text: list[str] = []
+        self._ready: list[AnyAnswerEvent] = []
+
+    @property
+    def output_text(self) -> str:
+        """The text so far, markers taken out."""
+        return "".join(self._written)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether `take` would return something."""
+        return bool(self._ready or self._pending_text)
+
+    def create(self, response: StartedResponse, event_id: str | UnsetType) -> list[AnyAnswerEvent]:
+        """Open the answer."""
+        self._step("created")
+        self._ready.append(
+            ResponseCreated(**self._position(), response=response, event_id=event_id)
+        )
+        return self.take()
+
+    def report(
+        self,
+        stage: Stage,
+        *,
+        progress: float | UnsetType = UNSET,
+        detail: dict[str, int | str | None] | UnsetType = UNSET,
+        sources: tuple[Source, ...] | UnsetType = UNSET,
+        manual: ManualFacts | UnsetType = UNSET,
+    ) -> list[AnyAnswerEvent]:
+        """Say what is being done."""
+        self._step("in_progress")
+        self._ready.append(
+            ResponseInProgress(
+                **self._position(),
+                stage=stage,
+                progress=progress,
+                detail=detail,
+                sources=sources,
+                manual=manual,
+            )
+        )
+        return self.take()
+
+    def attempt(
+        self,
+        number: int,
+        model: str,
+        reason: AttemptReason,
+        fallback: FallbackName | None,
+    ) -> list[AnyAnswerEvent]:
+        """Say which model is asked."""
+        self._step("attempt")
+        self._ready.append(
+            AttemptStarted(
+                **self._position(),
+                attempt=number,
+                model=model,
+                reason=reason,
+                fallback=UNSET if fallback is None else fallback,
+            )
+        )
+        return self.take()
+
+    def use(self, maker: ItemMaker) -> None:
+        """Make items with `maker` from here on: the manual and the catalog are known."""
+        self._maker = maker
+
+    def feed(self, text: str) -> bool:
+        """Take model text; True when an item was finished and should go out at once."""
+        return self._absorb(self._parser.feed(text))
+
+    def end_text(self) -> None:
+        """Take the end of the model's text: what is still held back is text after all."""
+        self._absorb(self._parser.close())
+
+    def take(self) -> list[AnyAnswerEvent]:
+        """Return the events that are ready, in order, each with its number."""
+        self._flush_text()
+        events, self._ready = self._ready, []
+        return events
+
+    def finish(self, response: FinalResponse) -> list[AnyAnswerEvent]:
+        """Close the answer with its terminal event."""
+        self._flush_text()
+        self._step("terminal")
+        terminal = TERMINAL_EVENTS[response.status]
+        self._ready.append(terminal(**self._position(), response=response))
+        return self.take()
+
+    def _absorb(self, parts: Sequence[PlainText | Marker]) -> bool:
+        has_item = False
+        for part in parts:
+            if isinstance(part, PlainText):
+                self._write(part.text)
+            else:
+                has_item = self._add_item(part) or has_item
+        return has_item
+
+    def _write(self, text: str) -> None:
+        self._written.append(text)
+        self._written_chars += len(text)
+        self._claim = (self._claim + text)[-MAX_CLAIM_CHARS:]
+        self._pending_text.append(text)
+
+    def _add_item(self, marker: Marker) -> bool:
+        item_id = f"item_{len(self.items) + 1}"
+        made = self._maker.make(marker, item_id, self._written_chars, self._claim)
+        if isinstance(made, str):
+            self.dropped[made] += 1
+            return False
+        self._flush_text()
+        self._step("item")
+        self.items.append(made)
+        self._ready.append(OutputItemDone(**self._position(), item=made))
+        return True
+
+    def _flush_text(self) -> None:
+        if self._pending_text:
+            self._step("delta")
+            delta = "".join(self._pending_text)
+            self._pending_text.clear()
+            self._ready.append(OutputTextDelta(**self._position(), delta=delta))
+
+    def _step(self, step: AnswerStep) -> None:
+        self.state = next_answer_state(self.state, step)
+
+    def _position(self) -> _Position:
+        number = self._next_number
+        self._next_number += 1
+        return {"response_id": self.response_id, "epoch": self.epoch, "sequence_number": number}

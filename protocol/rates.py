@@ -1,0 +1,27 @@
+"""A token bucket, fed with the time by its caller."""
+
+from __future__ import annotations
+
+
+class TokenBucket:
+    """Allows `per_minute` requests a minute, all of them at once if none came before.
+
+    Times are seconds of any monotonic clock.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._capacity = float(per_minute)
+        self._per_second = per_minute / 60
+        self._tokens = self._capacity
+        self._updated: float | None = None
+
+    def take(self, now: float) -> float:
+        """Take one token: 0 when there was one, else the seconds until there will be."""
+        if self._updated is not None and now > self._updated:
+            gained = (now - self._updated) * self._per_second
+            self._tokens = min(self._capacity, self._tokens + gained)
+        self._updated = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / self._per_second
