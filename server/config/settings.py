@@ -1,25 +1,49 @@
 """Every setting, in one table: name, default, unit, help. Read once, passed down as arguments."""
 
+# ruff: noqa: RUF009 - setting() is dataclasses.field() and returns nothing mutable
+
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+ADDRESS_SCHEMES = (
+    "redis", "rediss", "redis+cluster", "rediss+cluster", "unix", "sqlite", "postgresql", "postgres"
+)  # fmt: skip
+"""Of a secret with one of these, host and path may be shown; a key is never shown."""
 
 
-def setting(default: Any, help_text: str, *, unit: str = "", secret: bool = False) -> Any:
-    """Declare one row of the table. `secret` values are never printed."""
-    return field(default=default, metadata={"help": help_text, "unit": unit, "secret": secret})
+def setting(
+    default: Any,  # noqa: ANN401 - one declaration for rows of every type
+    help_text: str,
+    *,
+    unit: str = "",
+    secret: bool = False,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare one row of the table. `secret` values are never printed; limits are inclusive."""
+    metadata = {"help": help_text, "unit": unit, "secret": secret}
+    return field(default=default, metadata=metadata | {"limits": (low, high), "choices": choices})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
-    """The settings of one server. `MANICULE_<FIELD NAME IN CAPITALS>` is each one's variable."""
+    """The settings of one server. `MANICULE_<FIELD NAME IN CAPITALS>` is each one's variable.
+
+    `repr` and `redacted` never show a secret.
+    """
 
     # where to listen
     host: str = setting("127.0.0.1", "Address to listen on.")
-    port: int = setting(8080, "Port to listen on; 0 picks a free one and prints it.")
-    workers: int = setting(1, "Server processes that share the port.")
+    port: int = setting(
+        8080, "Port to listen on; 0 picks a free one and prints it.", low=0, high=65_535
+    )
+    workers: int = setting(1, "Server processes that share the port.", low=1, high=256)
     insecure: bool = setting(
         False, "Listen on other addresses than this machine's own although no keys are set."
     )
@@ -54,10 +78,16 @@ class Settings:
     openai_base_url: str = setting(
         "https://api.openai.com/v1", "Address of an OpenAI-compatible server."
     )
-    max_output_tokens: int = setting(1024, "Longest answer.", unit="tokens")
-    first_token_timeout_s: float = setting(8.0, "Longest wait for a model's first token.", unit="s")
-    inter_token_timeout_s: float = setting(5.0, "Longest silence inside an answer.", unit="s")
-    answer_timeout_s: float = setting(60.0, "Longest time for one answer in all.", unit="s")
+    max_output_tokens: int = setting(1024, "Longest answer.", unit="tokens", low=1, high=65_536)
+    first_token_timeout_s: float = setting(
+        8.0, "Longest wait for a model's first token.", unit="s", low=0.1, high=600
+    )
+    inter_token_timeout_s: float = setting(
+        5.0, "Longest silence inside an answer.", unit="s", low=0.1, high=600
+    )
+    answer_timeout_s: float = setting(
+        60.0, "Longest time for one answer in all.", unit="s", low=1, high=3600
+    )
     prices: Path | None = setting(None, "Price table (TOML) that overrides the built-in one.")
 
     # services; empty means in process
@@ -66,43 +96,121 @@ class Settings:
     store: str = setting("", "Store of record; empty means SQLite in the data folder.", secret=True)
 
     # manuals and caches
-    manual_ttl_s: int = setting(86_400, "How long a cached manual counts as fresh.", unit="s")
-    manual_stale_s: int = setting(
-        604_800, "How much longer a stale manual may be used while its source fails.", unit="s"
+    manual_ttl_s: int = setting(
+        86_400, "How long a cached manual counts as fresh.", unit="s", low=1, high=31_536_000
     )
-    manual_negative_ttl_s: int = setting(60, "How long a failed fetch is remembered.", unit="s")
-    fetch_timeout_s: float = setting(30.0, "Longest time for one download.", unit="s")
-    max_manual_bytes: int = setting(50 * 2**20, "Largest manual file.", unit="bytes")
-    max_manual_chars: int = setting(20_000_000, "Longest manual text.", unit="characters")
-    extract_processes: int = setting(2, "Manuals read at the same time.")
-    extract_cpu_s: int = setting(20, "Processor time for reading one manual.", unit="s")
-    extract_memory_bytes: int = setting(1536 * 2**20, "Memory for reading one.", unit="bytes")
+    manual_stale_s: int = setting(
+        604_800,
+        "How much longer a stale manual may be used while its source fails.",
+        unit="s",
+        low=0,
+        high=31_536_000,
+    )
+    manual_negative_ttl_s: int = setting(
+        60, "How long a failed fetch is remembered.", unit="s", low=0, high=86_400
+    )
+    fetch_timeout_s: float = setting(
+        30.0, "Longest time for one download.", unit="s", low=0.1, high=600
+    )
+    max_manual_bytes: int = setting(
+        50 * 2**20, "Largest manual file.", unit="bytes", low=1024, high=2**31
+    )
+    max_manual_chars: int = setting(
+        20_000_000, "Longest manual text.", unit="characters", low=1000, high=200_000_000
+    )
+    extract_processes: int = setting(2, "Manuals read at the same time.", low=1, high=64)
+    extract_cpu_s: int = setting(
+        20, "Processor time for reading one manual.", unit="s", low=1, high=600
+    )
+    extract_memory_bytes: int = setting(
+        1536 * 2**20, "Memory for reading one.", unit="bytes", low=256 * 2**20, high=2**36
+    )
     memory_cache_bytes: int = setting(
-        256 * 2**20, "Prepared manuals kept in this process.", unit="bytes"
+        256 * 2**20, "Prepared manuals kept in this process.", unit="bytes", low=0, high=2**40
     )
     answer_cache_bytes: int = setting(
-        32 * 2**20, "Whole answers kept in this process.", unit="bytes"
+        32 * 2**20, "Whole answers kept in this process.", unit="bytes", low=0, high=2**40
     )
-    answer_ttl_s: int = setting(3600, "How long a whole answer may be used again.", unit="s")
-    context_tokens: int = setting(2000, "Manual text sent to the model.", unit="tokens")
+    answer_ttl_s: int = setting(
+        3600, "How long a whole answer may be used again.", unit="s", low=0, high=2_592_000
+    )
+    context_tokens: int = setting(
+        2000, "Manual text sent to the model.", unit="tokens", low=100, high=1_000_000
+    )
 
     # limits of the socket
-    max_frame_bytes: int = setting(65_536, "Largest frame of a client.", unit="bytes")
-    max_concurrent_responses: int = setting(8, "Answers that one socket may have running.")
-    max_running_answers: int = setting(2000, "Answers that one process may have running.")
-    max_connections: int = setting(10_000, "Open sockets of one process.")
-    requests_per_minute: int = setting(120, "Questions that one socket may ask.", unit="1/min")
-    send_buffer_bytes: int = setting(
-        65_536, "Unsent bytes of a socket before it counts as slow.", unit="bytes"
+    max_frame_bytes: int = setting(
+        65_536, "Largest frame of a client.", unit="bytes", low=1024, high=2**24
     )
-    slow_client_s: float = setting(10.0, "How long a socket may stay slow.", unit="s")
-    ping_interval_s: float = setting(20.0, "Between pings of the server.", unit="s")
-    drain_s: float = setting(25.0, "Time for running answers to finish on SIGTERM.", unit="s")
+    max_concurrent_responses: int = setting(
+        8, "Answers that one socket may have running.", low=1, high=1000
+    )
+    max_running_answers: int = setting(
+        2000, "Answers that one process may have running.", low=1, high=1_000_000
+    )
+    max_connections: int = setting(10_000, "Open sockets of one process.", low=1, high=1_000_000)
+    requests_per_minute: int = setting(
+        120, "Questions that one socket may ask.", unit="1/min", low=1, high=1_000_000
+    )
+    send_buffer_bytes: int = setting(
+        65_536,
+        "Unsent bytes of a socket before it counts as slow.",
+        unit="bytes",
+        low=4096,
+        high=2**26,
+    )
+    slow_client_s: float = setting(
+        10.0, "How long a socket may stay slow.", unit="s", low=0.1, high=3600
+    )
+    ping_interval_s: float = setting(
+        20.0, "Between pings of the server.", unit="s", low=1, high=3600
+    )
+    drain_s: float = setting(
+        25.0, "Time for running answers to finish on SIGTERM.", unit="s", low=0, high=3600
+    )
 
     # confidence
-    rephrase_below: float = setting(0.4, "Confidence under which guidance is rephrase.")
-    hedge_below: float = setting(0.6, "Confidence under which guidance is hedge.")
+    rephrase_below: float = setting(
+        0.4, "Confidence under which guidance is rephrase.", low=0, high=1
+    )
+    hedge_below: float = setting(0.6, "Confidence under which guidance is hedge.", low=0, high=1)
 
     # telemetry
-    log_level: str = setting("info", "debug, info, warning or error.")
-    log_format: str = setting("auto", "json, console, or auto: console on a terminal.")
+    log_level: str = setting(
+        "info", "How much is logged.", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = setting(
+        "auto",
+        "Form of the log; auto is console on a terminal.",
+        choices=("json", "console", "auto"),
+    )
+
+    def redacted(self) -> dict[str, object]:
+        """All settings for logs and people: of a secret only its address, or that it is set."""
+        return {row.name: _shown(getattr(self, row.name), row.metadata) for row in fields(self)}
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.redacted().items())
+        return f"Settings({shown})"
+
+
+def _shown(value: object, metadata: Mapping[str, Any]) -> object:
+    if metadata["secret"] and value:
+        return hide_secret(str(value))
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def hide_secret(value: str) -> str:
+    """Return what may be shown of a secret: scheme, host and path of an address, else nothing."""
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "(set)"
+    # An @ elsewhere means a password with / or # in it, whose pieces stand in host, port or path.
+    if parts.scheme not in ADDRESS_SCHEMES or value.count("@") != parts.netloc.count("@"):
+        return "(set)"
+    user = "***@" if "@" in parts.netloc else ""
+    return f"{parts.scheme}://{user}{host}{f':{port}' if port else ''}{parts.path}"
