@@ -1,0 +1,71 @@
+"""Everything that keeps manuals and answers for a while, opened together for one URL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.storage.blobs import BlobCache, LayeredBlobCache, MemoryBlobCache, RedisBlobCache
+from server.storage.faults import FaultKind
+from server.storage.leases import Leases, MemoryLeases, RedisLeases
+from server.storage.popularity import MemoryPopularity, Popularity, RedisPopularity
+from server.storage.redis_client import RedisClient
+from server.storage.redis_texts import RedisTextCache
+from server.storage.texts import MemoryTextCache, TextCache
+from server.storage.tracking import Invalidations, NoInvalidations, RedisInvalidations
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """The ports that one cache URL stands behind; `client` is None in process."""
+
+    texts: TextCache
+    answers: BlobCache
+    leases: Leases
+    popularity: Popularity
+    invalidations: Invalidations
+    client: RedisClient | None = None
+
+    async def start(self) -> None:
+        """Begin to follow changes; call after the listener has been named."""
+        await self.invalidations.start()
+
+    async def aclose(self) -> None:
+        """Stop following and close connections."""
+        await self.invalidations.aclose()
+        if self.client is not None:
+            await self.client.aclose()
+
+
+def open_caches(
+    url: str,
+    *,
+    text_bytes: int,
+    answer_bytes: int,
+    now: Callable[[], float] = time.time,
+    on_fault: Callable[[FaultKind], None] = lambda kind: None,
+) -> Caches:
+    """The twins of this process for an empty `url`, else Redis with the answers in two layers.
+
+    Connects to nothing yet. `text_bytes` bounds the twin for texts and `answer_bytes` the process
+    layer for answers. Raises `ValueError` for a URL that is none.
+    """
+    near = MemoryBlobCache(answer_bytes, now)
+    if not url:
+        return Caches(
+            texts=MemoryTextCache(text_bytes, now),
+            answers=near,
+            leases=MemoryLeases(),
+            popularity=MemoryPopularity(now),
+            invalidations=NoInvalidations(),
+        )
+    client = RedisClient(url, on_fault=on_fault)
+    return Caches(
+        texts=RedisTextCache(client),
+        answers=LayeredBlobCache(near, RedisBlobCache(client)),
+        leases=RedisLeases(client),
+        popularity=RedisPopularity(client, now),
+        invalidations=RedisInvalidations(client),
+        client=client,
+    )
