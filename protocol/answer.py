@@ -66,6 +66,11 @@ class AnswerStream:
         return "".join(self._written)
 
     @property
+    def has_text(self) -> bool:
+        """Whether any text has come."""
+        return self._written_chars > 0
+
+    @property
     def has_pending(self) -> bool:
         """Whether `take` would return something."""
         return bool(self._ready or self._pending_text)

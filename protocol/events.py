@@ -6,7 +6,7 @@ contract's own distinction (`?` against "or null").
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -385,14 +385,14 @@ class InsightsSnapshot(Message, frozen=True, kw_only=True, tag="insights.snapsho
     """The state of a topic."""
 
     topic: str
-    data: dict[str, object]
+    data: dict[str, Any]
 
 
 class InsightsDelta(Message, frozen=True, kw_only=True, tag="insights.delta"):
     """What changed in a topic."""
 
     topic: str
-    data: dict[str, object]
+    data: dict[str, Any]
 
 
 class RateLimitsUpdated(Message, frozen=True, kw_only=True, tag="rate_limits.updated"):

@@ -21,6 +21,8 @@ ANSWER_TRANSITIONS: dict[tuple[AnswerState, AnswerStep], AnswerState] = {
     (AnswerState.NEW, "created"): AnswerState.PREPARING,
     (AnswerState.PREPARING, "in_progress"): AnswerState.PREPARING,
     (AnswerState.PREPARING, "attempt"): AnswerState.STREAMING,
+    (AnswerState.PREPARING, "delta"): AnswerState.STREAMING,  # an answer given before
+    (AnswerState.PREPARING, "item"): AnswerState.STREAMING,
     (AnswerState.PREPARING, "terminal"): AnswerState.DONE,
     (AnswerState.STREAMING, "attempt"): AnswerState.STREAMING,
     (AnswerState.STREAMING, "delta"): AnswerState.STREAMING,
