@@ -49,7 +49,7 @@ class ModelRequest:
 
     `system` is ours. `manual` is the rendered manual part (passages inside the per-request
     random boundary, already neutralised), empty when there is none. `question` is the user's,
-    `history` the client's. `passages` are what `manual` was rendered from, for models that
+    `history` the client's. `facts` are the catalog's lines about the product. `passages` are what `manual` was rendered from, for models that
     quote instead of writing.
     """
 
@@ -59,6 +59,7 @@ class ModelRequest:
     passages: tuple[ContextPassage, ...] = ()
     history: tuple[Turn, ...] = ()
     product_name: str = ""
+    facts: str = ""
     language: str = "en"
     max_output_tokens: int = 1024
     temperature: float = 0.2
