@@ -1,0 +1,186 @@
+"""The index of one manual and the search in it: BM25 over words and pairs of words, then a second
+look at the best twenty.
+
+docs/retrieval.md has the measurements behind every choice. The index is built once from a
+`ManualText`, is never changed afterwards and may be searched from any thread.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from server.language.terms import terms
+from server.manuals.documents import ManualText, Passage
+from server.manuals.passages import Cut, cut_passages
+
+K1 = 1.2
+B = 0.7
+TITLE_WEIGHT = 3
+PAIR_WEIGHT = 0.5
+RERANKED = 20
+MAX_QUESTION_TERMS = 64
+"""Distinct terms of a question that are looked up; the rest of a very long one is not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One found passage. `score` is for ordering within one search; `share` is 0..1: how much of
+    the question, weighted by how rare its words are, the passage bears on.
+    """
+
+    passage: Passage
+    score: float
+    share: float
+
+
+class ManualIndex:
+    """One manual, cut into passages and ready to be searched. Make it with `build`."""
+
+    __slots__ = (
+        "_lengths",
+        "_mean_length",
+        "_postings",
+        "_sequences",
+        "_vocabulary",
+        "manual",
+        "passages",
+        "size_bytes",
+    )
+
+    def __init__(self, manual: ManualText, cut: Cut) -> None:
+        self.manual = manual
+        self.passages = cut.passages
+        self._vocabulary: dict[str, int] = {}
+        self._postings: list[tuple[array[int], array[int]]] = []
+        self._sequences: list[bytes] = []
+        self._lengths = array("I")
+        for passage in self.passages:
+            self._add(passage, _visible_text(manual.text, passage, cut.running))
+        self._mean_length = sum(self._lengths) / max(1, len(self._lengths)) or 1.0
+        self.size_bytes = self._estimate_bytes()
+
+    @classmethod
+    def build(cls, manual: ManualText) -> ManualIndex:
+        """Return the index of `manual`. Takes about a second for a million characters."""
+        return cls(manual, cut_passages(manual))
+
+    def search(self, question: str, limit: int) -> list[Ranked]:
+        """Return at most `limit` passages that share a term with the question, best first.
+
+        Equal scores stand in document order. A question without terms finds nothing.
+        """
+        asked = question_terms(question)
+        if not asked or limit < 1:
+            return []
+        shares = self._word_scores(asked)
+        possible = sum(self._idf(len(self._postings_of(term)[0])) for term in asked)
+        scores = {number: score * (K1 + 1) for number, score in shares.items()}
+        for one, two in dict.fromkeys(pairwise(asked)):
+            self._add_pair_scores(one, two, scores)
+        best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        return [
+            Ranked(self.passages[number], score, min(1.0, shares[number] / possible))
+            for number, score in best[:limit]
+        ]
+
+    def _word_scores(self, asked: Sequence[str]) -> dict[int, float]:
+        """Return BM25 of each passage that has a term, divided by `K1 + 1`."""
+        scores: dict[int, float] = {}
+        for term in asked:
+            numbers, counts = self._postings_of(term)
+            idf = self._idf(len(numbers))
+            for number, count in zip(numbers, counts, strict=True):
+                gain = idf * count / (count + self._norm(number))
+                scores[number] = scores.get(number, 0.0) + gain
+        return scores
+
+    def _add_pair_scores(self, one: str, two: str, scores: dict[int, float]) -> None:
+        """Add the weighted BM25 of two terms that stand side by side in the manual too."""
+        first, second = self._vocabulary.get(one), self._vocabulary.get(two)
+        if first is None or second is None:
+            return
+        pair = array("I", (first, second)).tobytes()
+        both = set(self._postings[first][0]).intersection(self._postings[second][0])
+        found = {
+            number: count
+            for number in both
+            if (count := _count_aligned(self._sequences[number], pair))
+        }
+        idf = self._idf(len(found))
+        for number, count in found.items():
+            gain = idf * count * (K1 + 1) / (count + self._norm(number))
+            scores[number] += PAIR_WEIGHT * gain
+
+    def _postings_of(self, term: str) -> tuple[Sequence[int], Sequence[int]]:
+        known = self._vocabulary.get(term)
+        return ((), ()) if known is None else self._postings[known]
+
+    def _norm(self, number: int) -> float:
+        return K1 * (1 - B + B * self._lengths[number] / self._mean_length)
+
+    def _idf(self, holding: int) -> float:
+        """Return how much a term says that `holding` of the passages have."""
+        return math.log(1 + (len(self.passages) - holding + 0.5) / (holding + 0.5))
+
+    def _add(self, passage: Passage, text: str) -> None:
+        """Index the next passage."""
+        title, body = terms(passage.heading), terms(text)
+        number = len(self._sequences)
+        ids = [self._vocabulary.setdefault(term, len(self._vocabulary)) for term in (*title, *body)]
+        while len(self._postings) < len(self._vocabulary):
+            self._postings.append((array("I"), array("H")))
+        counts = Counter(ids[len(title) :])
+        for term in ids[: len(title)]:
+            counts[term] += TITLE_WEIGHT
+        for term, count in counts.items():
+            numbers, tallies = self._postings[term]
+            numbers.append(number)
+            tallies.append(min(count, 65_535))
+        sequence = array("I", (*ids[: len(title)], _GAP, *ids[len(title) :]))
+        self._sequences.append(sequence.tobytes())
+        self._lengths.append(len(body) + TITLE_WEIGHT * len(title))
+
+    def _estimate_bytes(self) -> int:
+        """Return about how much memory the index takes, its manual's text included."""
+        text = len(self.manual.text) * (1 if self.manual.text.isascii() else 2)
+        sequences = sum(len(sequence) + 40 for sequence in self._sequences)
+        postings = sum(6 * len(numbers) + 250 for numbers, _ in self._postings)
+        return text + sequences + postings + 110 * len(self._vocabulary) + 200 * len(self.passages)
+
+
+_GAP = 0xFFFF_FFFF
+"""Stands between title and body, so that no pair runs over both."""
+
+
+def question_terms(question: str) -> list[str]:
+    """Return the distinct terms of a question in their order, bounded in number."""
+    return list(dict.fromkeys(terms(question)))[:MAX_QUESTION_TERMS]
+
+
+def _visible_text(text: str, passage: Passage, running: Sequence[tuple[int, int]]) -> str:
+    """Return a passage's text without the running lines inside it."""
+    pieces: list[str] = []
+    start = passage.start_char
+    index = bisect_left(running, (start, start))
+    while index < len(running) and running[index][0] < passage.end_char:
+        pieces.append(text[start : running[index][0]])
+        start = running[index][1]
+        index += 1
+    pieces.append(text[start : passage.end_char])
+    return "".join(pieces)
+
+
+def _count_aligned(sequence: bytes, pair: bytes) -> int:
+    """Return how often the pair stands in a sequence of four-byte numbers."""
+    count = 0
+    at = sequence.find(pair)
+    while at >= 0:
+        count += at % 4 == 0
+        at = sequence.find(pair, at + 1)
+    return count
