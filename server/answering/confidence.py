@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from server.manuals.context import Context
+
 Guidance = Literal["answer", "hedge", "rephrase", "abstain"]
 
 INTERCEPT = -2.0
@@ -33,26 +35,18 @@ class Judgement:
 
 
 def assess(
-    *,
-    share: float,
-    margin: float,
-    bears: bool,
-    has_manual: bool,
-    question_terms: int,
-    thresholds: Thresholds,
-    model_signal: float | None = None,
+    context: Context | None, *, thresholds: Thresholds, model_signal: float | None = None
 ) -> Judgement:
-    """Judge an answer by its search.
+    """Judge an answer by its search; `context` is None when there was no manual to search.
 
-    `share` and `margin` are the context's (0..1), `bears` whether it has any passage,
-    `question_terms` how many distinct content words the question has, `model_signal` the model's
-    own confidence, 0..1, where it gave one. Without a manual the confidence is None and the
-    guidance `hedge`: whatever was said rests on general knowledge.
+    `model_signal` is the model's own confidence, 0..1, where it gave one. Without a manual the
+    confidence is None and the guidance `hedge`: whatever was said rests on general knowledge.
     """
-    if not has_manual:
-        return Judgement(None, is_confused=question_terms == 0, guidance="hedge")
-    is_confused = question_terms == 0 or (bears and margin < LEVEL_MARGIN)
-    confidence = estimate(share, margin, model_signal) if bears else 0.0
+    if context is None:
+        return Judgement(None, is_confused=False, guidance="hedge")
+    bears = bool(context.passages)
+    is_confused = context.question_terms == 0 or (bears and context.margin < LEVEL_MARGIN)
+    confidence = estimate(context.share, context.margin, model_signal) if bears else 0.0
     return Judgement(confidence, is_confused, _guide(confidence, is_confused, bears, thresholds))
 
 

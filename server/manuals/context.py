@@ -9,7 +9,7 @@ from server.language.cleaning import neutralise, strip_hidden
 from server.language.tokens import estimate_tokens
 from server.llm.port import ContextPassage
 from server.manuals.documents import PAGE_SEPARATOR, ManualText
-from server.manuals.ranking import ManualIndex, Ranked
+from server.manuals.ranking import ManualIndex, Ranked, question_terms
 
 MIN_SHARE = 0.12
 """Under this share no passage bears on the question. See docs/retrieval.md for what it costs."""
@@ -38,7 +38,8 @@ class Context:
     page break, and all are empty when nothing bears on the question. `sources` are the best
     distinct places, best first. `share` is the best passage's share of the question, `margin` how
     far the best passage of another section lies behind it (0: level, 1: there is no other).
-    `tokens` is the estimate for the passages' text.
+    `tokens` is the estimate for the passages' text, `question_terms` how many distinct terms the
+    question has.
     """
 
     passages: tuple[ContextPassage, ...] = ()
@@ -46,6 +47,7 @@ class Context:
     share: float = 0.0
     margin: float = 0.0
     tokens: int = 0
+    question_terms: int = 0
 
 
 def choose_context(index: ManualIndex, question: str, *, budget_tokens: int) -> Context:
@@ -55,17 +57,18 @@ def choose_context(index: ManualIndex, question: str, *, budget_tokens: int) -> 
     budget at a page or line if it must be. Empty, with the share that was found, when nothing
     bears on the question.
     """
+    asked = len(question_terms(question))
     found = index.search(question, MAX_CANDIDATES)
     share = max((ranked.share for ranked in found), default=0.0)
     if share < MIN_SHARE:
-        return Context(share=share)
+        return Context(share=share, question_terms=asked)
     manual = index.manual
     if len(manual.text) <= 8 * budget_tokens and estimate_tokens(manual.text) <= budget_tokens:
         passages = tuple(_whole_manual(index, found))
         tokens = sum(estimate_tokens(passage.text) for passage in passages)
     else:
         passages, tokens = _best_passages(manual, found, budget_tokens)
-    return Context(passages, _sources(found), share, _margin(found), tokens)
+    return Context(passages, _sources(found), share, _margin(found), tokens, asked)
 
 
 def _best_passages(

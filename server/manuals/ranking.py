@@ -147,11 +147,10 @@ class ManualIndex:
         self._lengths.append(len(body) + TITLE_WEIGHT * len(title))
 
     def _estimate_bytes(self) -> int:
-        """Return about how much memory the index takes, its manual's text included."""
-        text = len(self.manual.text) * (1 if self.manual.text.isascii() else 2)
+        """Return about how much memory the index takes, its manual's text not included."""
         sequences = sum(len(sequence) + 40 for sequence in self._sequences)
         postings = sum(6 * len(numbers) + 250 for numbers, _ in self._postings)
-        return text + sequences + postings + 110 * len(self._vocabulary) + 200 * len(self.passages)
+        return sequences + postings + 110 * len(self._vocabulary) + 200 * len(self.passages)
 
 
 _GAP = 0xFFFF_FFFF
