@@ -1,0 +1,187 @@
+"""From the words of the `model` setting to a chain of models."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import httpx
+
+from server.llm.attempts import Attempt, Chain, ChainEvent, ErrorCallback
+from server.llm.extractive import Extractive
+from server.llm.gemini import Gemini
+from server.llm.gemini_sdk import GeminiSdk, MissingExtraError
+from server.llm.openai import OpenAI
+from server.llm.port import Model
+from server.llm.script import BUILT_IN, ScriptError, load_script, parse_script
+from server.llm.scripted import Scripted
+
+__all__ = ["Attempt", "Chain", "ChainError", "ChainEvent", "build_chain", "split_spec"]
+
+PROVIDERS = ("gemini", "openai", "gemini-sdk", "extractive", "scripted")
+EXAMPLES = {
+    "gemini": "gemini:gemini-2.5-flash",
+    "openai": "openai:gpt-4.1-mini",
+    "gemini-sdk": "gemini-sdk:gemini-2.5-flash",
+}
+GEMINI_BASE_URL = "https://generativelanguage.googleapis.com"
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+
+_INLINE_SCRIPT = re.compile(r"\s*scripted:\s*(?=\[)")
+
+
+class ChainError(ValueError):
+    """The chain cannot be built; the message names the part and what to do."""
+
+
+def split_spec(spec: str) -> list[str]:
+    """The parts of a chain, in order. Commas inside an inline script do not part.
+
+    Raises `ChainError` for empty parts and for a script that is not JSON.
+    """
+    parts: list[str] = []
+    start = 0
+    while start <= len(spec):
+        inline = _INLINE_SCRIPT.match(spec, start)
+        end = _script_end(spec, inline.end(), len(parts) + 1) if inline else start
+        comma = spec.find(",", end)
+        comma = len(spec) if comma < 0 else comma
+        part = spec[start:comma].strip()
+        if not part:
+            raise ChainError(f"part {len(parts) + 1} of the model chain {spec!r} is empty")
+        parts.append(part)
+        start = comma + 1
+    return parts
+
+
+def _script_end(spec: str, start: int, number: int) -> int:
+    try:
+        return json.JSONDecoder().raw_decode(spec, start)[1]
+    except ValueError as error:
+        raise ChainError(f"part {number} of the model chain: not JSON: {error}") from error
+
+
+def build_chain(
+    spec: str,
+    *,
+    gemini_api_key: str = "",
+    gemini_base_url: str = GEMINI_BASE_URL,
+    openai_api_key: str = "",
+    openai_base_url: str = OPENAI_BASE_URL,
+    first_token_timeout_s: float = 8.0,
+    inter_token_timeout_s: float = 5.0,
+    answer_timeout_s: float = 60.0,
+    on_error: ErrorCallback = lambda model, kind: None,
+    on_malformed: Callable[[str], None] = lambda model: None,
+    client: httpx.AsyncClient | None = None,
+) -> Chain:
+    """Build the chain that `spec` describes, such as `gemini:gemini-2.5-flash,extractive`.
+
+    `on_error(model, kind)` is called for each failed attempt, `on_malformed(model)` for each
+    event of a provider that had to be skipped. `client` replaces the HTTP clients and stays the
+    caller's to close. Raises `ChainError`.
+    """
+    builder = _Builder(
+        gemini_api_key=gemini_api_key,
+        gemini_base_url=gemini_base_url,
+        openai_api_key=openai_api_key,
+        openai_base_url=openai_base_url,
+        first_token_timeout_s=first_token_timeout_s,
+        inter_token_timeout_s=inter_token_timeout_s,
+        on_malformed=on_malformed,
+        client=client,
+    )
+    models: list[Model] = []
+    for number, part in enumerate(split_spec(spec), 1):
+        try:
+            models.append(builder.build(part))
+        except (MissingExtraError, ScriptError, ValueError) as error:
+            message = f"part {number} of the model chain ({_shown(part)}): {error}"
+            raise ChainError(message) from error
+    return Chain(models, answer_timeout_s=answer_timeout_s, on_error=on_error)
+
+
+def _shown(part: str) -> str:
+    return part if len(part) <= 60 else part[:57] + "..."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Builder:
+    gemini_api_key: str
+    gemini_base_url: str
+    openai_api_key: str
+    openai_base_url: str
+    first_token_timeout_s: float
+    inter_token_timeout_s: float
+    on_malformed: Callable[[str], None]
+    client: httpx.AsyncClient | None
+
+    def build(self, part: str) -> Model:
+        provider, colon, name = part.partition(":")
+        if provider not in PROVIDERS:
+            near = get_close_matches(provider, PROVIDERS, 1)
+            meant = f"did you mean {near[0]}?" if near else f"use one of {', '.join(PROVIDERS)}"
+            raise ValueError(f"there is no provider {provider!r}; {meant}")
+        if provider == "extractive":
+            if colon:
+                raise ValueError("extractive takes no name; write extractive")
+            return Extractive()
+        if provider == "scripted":
+            return self._scripted(name.strip())
+        if not name:
+            raise ValueError(f"name the model too, such as {EXAMPLES[provider]}")
+        if provider == "openai":
+            return self._openai(name)
+        return self._gemini(provider, name)
+
+    def _scripted(self, source: str) -> Model:
+        steps = BUILT_IN
+        if source.startswith("["):
+            steps = parse_script(source)
+        elif source:
+            steps = load_script(Path(source))
+        return Scripted(
+            steps,
+            first_token_timeout_s=self.first_token_timeout_s,
+            inter_token_timeout_s=self.inter_token_timeout_s,
+        )
+
+    def _openai(self, name: str) -> Model:
+        if not self.openai_api_key and self.openai_base_url.rstrip("/") == OPENAI_BASE_URL:
+            raise ValueError(
+                "set MANICULE_OPENAI_API_KEY, or MANICULE_OPENAI_BASE_URL for a server without keys"
+            )
+        return OpenAI(
+            name,
+            api_key=self.openai_api_key,
+            base_url=self.openai_base_url,
+            first_token_timeout_s=self.first_token_timeout_s,
+            inter_token_timeout_s=self.inter_token_timeout_s,
+            on_malformed=self.on_malformed,
+            client=self.client,
+        )
+
+    def _gemini(self, provider: str, name: str) -> Model:
+        if not self.gemini_api_key:
+            raise ValueError("set MANICULE_GEMINI_API_KEY to a key of the Gemini API")
+        if provider == "gemini-sdk":
+            return GeminiSdk(
+                name,
+                api_key=self.gemini_api_key,
+                base_url=self.gemini_base_url,
+                first_token_timeout_s=self.first_token_timeout_s,
+                inter_token_timeout_s=self.inter_token_timeout_s,
+            )
+        return Gemini(
+            name,
+            api_key=self.gemini_api_key,
+            base_url=self.gemini_base_url,
+            first_token_timeout_s=self.first_token_timeout_s,
+            inter_token_timeout_s=self.inter_token_timeout_s,
+            on_malformed=self.on_malformed,
+            client=self.client,
+        )

@@ -1,0 +1,93 @@
+"""A model that says, delays and fails as its script tells; for tests, benchmarks and load."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+from server.llm.deadlines import within_deadlines
+from server.llm.port import (
+    Finish,
+    FinishReason,
+    ModelEvent,
+    ModelRequest,
+    TextDelta,
+    UpstreamError,
+    Usage,
+)
+from server.llm.script import BUILT_IN, Fail, Say, Stall, Step, Words
+from server.llm.usage import estimate_usage
+
+_WORDS = ("one ", "two ", "more ", "words ", "of ", "the ", "script ", "here ")
+
+
+class Scripted:
+    """Runs its script for every question anew.
+
+    What is due when is reckoned from the start of the answer, so late wake-ups do not add up. A
+    long script is said to its end: `max_output_tokens` is left to the script.
+    """
+
+    name = "scripted"
+
+    def __init__(
+        self,
+        steps: tuple[Step, ...] = BUILT_IN,
+        *,
+        first_token_timeout_s: float,
+        inter_token_timeout_s: float,
+    ) -> None:
+        self._steps = steps
+        self._first_token_timeout_s = first_token_timeout_s
+        self._inter_token_timeout_s = inter_token_timeout_s
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """Answer the request; see `server.llm.port.Model`."""
+        return within_deadlines(
+            self._run(request),
+            first_token_timeout_s=self._first_token_timeout_s,
+            inter_token_timeout_s=self._inter_token_timeout_s,
+        )
+
+    async def check(self) -> None:
+        """Always there."""
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+    async def _run(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        usage: Usage | None = None
+        finish: FinishReason = "stop"
+        signal: float | None = None
+        chars = 0
+        for step in self._steps:
+            if isinstance(step, Fail):
+                message = f"the script fails here: {step.kind}"
+                raise UpstreamError(step.kind, message, retry_after_s=step.retry_after_s)
+            if isinstance(step, Say | Words | Stall):
+                for wait_s, text in _pieces(step):
+                    due_s += wait_s
+                    if wait_s and due_s > loop.time():
+                        await asyncio.sleep(due_s - loop.time())
+                    if text:
+                        chars += len(text)
+                        yield TextDelta(text)
+            else:
+                finish, usage = step.finish or finish, step.usage or usage
+                signal = signal if step.signal is None else step.signal
+        yield usage or estimate_usage(request, chars)
+        yield Finish(finish, signal)
+
+
+def _pieces(step: Say | Words | Stall) -> Iterator[tuple[float, str]]:
+    """What a step says: seconds to wait, then text."""
+    if isinstance(step, Say):
+        yield step.delay_ms / 1000, step.text
+    elif isinstance(step, Stall):
+        yield step.stall_ms / 1000, ""
+    else:
+        wait_s = 1 / step.rate_per_s if step.rate_per_s else 0.0
+        for number in range(step.tokens):
+            yield wait_s, _WORDS[number % len(_WORDS)]

@@ -1,0 +1,124 @@
+"""Server-Sent Events, read from bytes as they come. Pure: fed and asked, it never waits.
+
+Source: the WHATWG HTML standard, "Interpreting an event stream", with two choices of ours.
+Data stays bytes, so that a character cut in two needs no care and JSON is decoded once. And
+an event that the stream's end leaves open is given out by `close` instead of being dropped:
+its data is JSON, which tells by itself whether it is whole.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_LINE_BYTES = 2**20
+"""The longest line. Events are a few KiB; in a longer line no end is to be expected."""
+
+MAX_EVENT_BYTES = 2 * 2**20
+"""The most data in one event, so that endless short `data:` lines cannot fill the memory either."""
+
+_LINE_END = re.compile(rb"\r\n?|\n")
+_BOM = b"\xef\xbb\xbf"
+
+
+class SseError(ValueError):
+    """The stream broke a limit and cannot be read further."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    r"""One event. `data` is its data lines joined by `\n`, not yet decoded."""
+
+    data: bytes
+    event: str = "message"
+    id: str = ""
+    retry_ms: int | None = None
+
+
+class SseParser:
+    """Turns bytes into events; where the bytes are cut never changes the events.
+
+    Time is linear in the bytes fed, also when they come one at a time.
+    """
+
+    def __init__(
+        self, *, max_line_bytes: int = MAX_LINE_BYTES, max_event_bytes: int = MAX_EVENT_BYTES
+    ) -> None:
+        self._max_line_bytes = max_line_bytes
+        self._max_event_bytes = max_event_bytes
+        self._line = bytearray()
+        self._after_cr = False
+        self._first_line = True
+        self._last_id = ""
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+        self._event = ""
+        self._retry_ms: int | None = None
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Take the next bytes; return the events that they complete, in order.
+
+        Raises `SseError` when a line or an event is over its limit.
+        """
+        if not data:
+            return []
+        start = 1 if self._after_cr and data.startswith(b"\n") else 0
+        self._after_cr = data.endswith(b"\r")
+        events: list[ServerSentEvent] = []
+        for end in _LINE_END.finditer(data, start):
+            self._append(data[start : end.start()])
+            start = end.end()
+            event = self._end_line()
+            if event is not None:
+                events.append(event)
+        self._append(data[start:])
+        return events
+
+    def close(self) -> list[ServerSentEvent]:
+        """The stream has ended: return the event that was left open, if there is one."""
+        events = [self._end_line()] if self._line else []
+        events.append(self._dispatch())
+        return [event for event in events if event is not None]
+
+    def _append(self, piece: bytes) -> None:
+        if len(self._line) + len(piece) > self._max_line_bytes:
+            raise SseError(f"a line is longer than {self._max_line_bytes} bytes")
+        self._line += piece
+
+    def _end_line(self) -> ServerSentEvent | None:
+        line = bytes(self._line)
+        self._line.clear()
+        if self._first_line:
+            self._first_line = False
+            line = line.removeprefix(_BOM)
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(b":")
+        self._take_field(name, value.removeprefix(b" "))
+        return None
+
+    def _take_field(self, name: bytes, value: bytes) -> None:
+        """A comment has the empty name; it and unknown names change nothing."""
+        if name == b"data":
+            self._data_bytes += len(value) + 1
+            if self._data_bytes > self._max_event_bytes:
+                raise SseError(f"an event is larger than {self._max_event_bytes} bytes")
+            self._data.append(value)
+        elif name == b"event":
+            self._event = value.decode("utf-8", "replace")
+        elif name == b"id" and b"\0" not in value:
+            self._last_id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit() and len(value) < 10:
+            self._retry_ms = int(value)
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        event = None
+        if self._data:
+            event = ServerSentEvent(
+                b"\n".join(self._data), self._event or "message", self._last_id, self._retry_ms
+            )
+            self._data = []
+            self._data_bytes = 0
+        self._event = ""
+        self._retry_ms = None
+        return event
