@@ -229,17 +229,12 @@ AFTERS = ("", " z", "]", "[", "\n", "\n[EDIT: after]", "[EDIT: after]")
 
 
 @pytest.mark.parametrize("name", ALL_CASES)
-def test_whole(name):
+def test_whole_and_one_character_at_a_time(name):
     text, expected = ALL_CASES[name]
     assert parse(text) == expected
+    assert parse(*text) == expected
     assert parse_whole(text) == expected
     assert source(expected) == text
-
-
-@pytest.mark.parametrize("name", ALL_CASES)
-def test_one_character_at_a_time(name):
-    text, expected = ALL_CASES[name]
-    assert parse(*text) == expected
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -273,7 +268,7 @@ PIECES = st.one_of(
         [
             *(f"[{word.upper()}:" for word in KEYWORDS),
             *"[]:\n _-",
-            *"[PRO| TIP|_TIP:|[edit:]|[MANUAL: p.1]|[CITATION: p.1]".split("|"),
+            *["[PRO", " TIP", "_TIP:", "[edit:]", "[MANUAL: p.1]", "[CITATION: p.1]"],
             *("x" * 298, " " * 597, "\r\n", "\u2028"),
         ]
     ),

@@ -49,7 +49,7 @@ PIECES = st.one_of(
         [
             *(f"[{word.upper()}:" for word in KEYWORDS),
             *"[]:\n _-",
-            *"[PRO| TIP|_TIP:|[edit:]|[MANUAL: p.1]|[CITATION: p.1]".split("|"),
+            *["[PRO", " TIP", "_TIP:", "[edit:]", "[MANUAL: p.1]", "[CITATION: p.1]"],
             *("x" * 298, " " * 597, "\r\n", "\u2028"),
         ]
     ),
