@@ -4,9 +4,8 @@
     search.search("td17", 8)      # finds "TD-17"
 
 Names, brands, aliases, ids and categories are cut into terms once. A keystroke looks up the terms
-that a query word equals, begins or nearly spells, gathers the products that have them from the
-rarest word on, and scores only those. The work for one keystroke is bounded by named limits, not
-by the size of the catalog.
+that each query word equals, begins or nearly spells, takes the products that have all the words
+(else some of them), from the rarest word on, and scores only those. Named limits bound the work.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, islice, pairwise
+from operator import itemgetter
 from typing import Final
 
 from rapidfuzz import fuzz, process
@@ -35,18 +35,22 @@ MAX_QUERY_WORDS: Final = 12
 MAX_PREFIX_TERMS: Final = 96
 """Terms that a prefix stands for, the shortest first: "r" would stand for thousands."""
 MAX_FUZZY_TERMS: Final = 24
-MAX_CANDIDATES: Final = 2000
-"""Products gathered before scoring; common words only rank what rarer words found."""
+MAX_MATCHES: Final = 50_000
+"""Products that one word stands for, the best fitting first; the rest do not count for it."""
+MAX_SCORED: Final = 300
+"""Products scored in one search: those with all words first."""
 MAX_REFINED: Final = 64
-"""Best candidates whose whole name is compared with the whole query."""
-CACHED_PROBES: Final = 4096
-"""Query words remembered with their terms; while typing, all words but the last repeat."""
+"""Best of these whose whole name is compared with the whole query."""
+MAX_CACHED: Final = 300_000
+"""Matches remembered, about 30 MB: while typing, all words but the last repeat."""
 
 _EXACT, _PREFIX, _FUZZY = 1.0, 0.86, 0.9
 _NAME, _BRAND, _CATEGORY = 1.0, 0.95, 0.8
 _UNKNOWN: Final = 0.4
+_MAX_JOINED: Final = 3
 _REFINE_SHARE: Final = 0.15
 _ACCENTS: Final = re.compile("[\u0300-\u036f]")
+_DIGITS: Final = re.compile(r"\d+")
 _WORD: Final = re.compile(r"[^\W_]+")
 _CHUNK: Final = re.compile(r"\S+")
 _PIECE: Final = re.compile(r"\d+|[^\W\d_]+")
@@ -66,145 +70,162 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """A query word, or two adjacent ones joined, and the query words that a match accounts for."""
+    """A query word, or adjacent ones joined; the words it accounts for; the products it fits."""
 
     text: str
     covers: tuple[int, ...]
+    fits: Mapping[int, float]
 
 
 class ProductSearch:
-    """An index over one catalog. Building takes about 20 µs a product; it never changes."""
+    """An index over one catalog. Building takes about 30 µs a product; it never changes."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._products = catalog.products
-        self._names = [_normal(f"{p.brand} {p.name}") for p in self._products]
-        self._terms_of: list[dict[str, float]] = [_product_terms(p) for p in self._products]
-        self._postings: dict[str, list[int]] = defaultdict(list)
-        for index, terms in enumerate(self._terms_of):
-            for term in terms:
-                self._postings[term].append(index)
+        self._names = [_normal(p.name) for p in self._products]
+        self._full_names = [_normal(f"{p.brand} {p.name}") for p in self._products]
+        self._postings: dict[str, dict[float, list[int]]] = {}
+        for index, product in enumerate(self._products):
+            for term, weight in _product_terms(product).items():
+                self._postings.setdefault(term, {}).setdefault(weight, []).append(index)
         self._sorted = sorted(self._postings)
-        self._by_length: dict[int, list[str]] = defaultdict(list)
-        self._beginnings: dict[int, list[str]] = defaultdict(list)
-        previous = ""
+        # For typos, terms stand together by digits and length: a wrong digit is another product.
+        self._alike: dict[tuple[str, int], list[str]] = defaultdict(list)
+        beginnings: dict[int, set[str]] = defaultdict(set)
         for term in self._sorted:
-            self._by_length[len(term)].append(term)
-            for length in range(_MIN_FUZZY_CHARS, min(len(term) - 1, _MAX_FUZZY_PREFIX) + 1):
-                if term[:length] != previous[:length]:
-                    self._beginnings[length].append(term[:length])
-            previous = term
-        self._cache: OrderedDict[str, Mapping[str, float]] = OrderedDict()
+            self._alike[_digits(term), len(term)].append(term)
+            if term.isalpha():
+                for length in range(_MIN_FUZZY_CHARS, min(len(term), _MAX_FUZZY_PREFIX)):
+                    beginnings[length].add(term[:length])
+        self._beginnings = {length: sorted(starts) for length, starts in beginnings.items()}
+        self._cache: OrderedDict[str, Mapping[int, float]] = OrderedDict()
+        self._cached = 0
 
     def search(self, query: str, limit: int) -> list[Hit]:
         """Return at most `limit` products, best first, each once, none under `SCORE_FLOOR`."""
-        normal = _normal(query[:MAX_QUERY_CHARS])
-        words = _WORD.findall(normal)[:MAX_QUERY_WORDS]
+        words = _WORD.findall(_normal(query[:MAX_QUERY_CHARS]))[:MAX_QUERY_WORDS]
         if not words or limit < 1:
             return []
-        probes = [(probe, self._terms_for(probe.text)) for probe in _probes(words)]
-        candidates = self._gather(probes)
-        weights = self._weights(words, probes)
-        coarse = ((self._coverage(i, probes, weights), -i) for i in candidates)
+        probes = self._probe(words)
+        weights = self._weights(len(words), probes)
+        coarse = [
+            (_coverage(index, probes, weights), -index)
+            for index in _candidates(len(words), probes, max(MAX_SCORED, limit))
+        ]
         best = heapq.nlargest(max(MAX_REFINED, limit), coarse)
         joined = " ".join(words)
-        scored = sorted(
-            ((self._refine(joined, -negative, score), negative) for score, negative in best),
-            reverse=True,
-        )
+        scored = [(self._refine(joined, -negative, score), negative) for score, negative in best]
         return [
             Hit(self._products[-negative], round(score, 4))
-            for score, negative in scored[:limit]
+            for score, negative in heapq.nlargest(limit, scored)
             if score >= SCORE_FLOOR
         ]
 
-    def _terms_for(self, text: str) -> Mapping[str, float]:
-        """Terms of the catalog that a query word may mean, with how well each fits."""
+    def _probe(self, words: list[str]) -> list[_Probe]:
+        """Look up each word, and adjacent words joined: "td 17" is also "td17"."""
+        probes = []
+        for size in range(1, _MAX_JOINED + 1):
+            for start in range(len(words) - size + 1):
+                text = "".join(words[start : start + size])
+                if len(text) <= _MAX_TERM_CHARS:
+                    covers = tuple(range(start, start + size))
+                    probes.append(_Probe(text, covers, self._match(text)))
+        return probes
+
+    def _match(self, text: str) -> Mapping[int, float]:
+        """Products that a word may mean, best first, with how well it fits each."""
         cached = self._cache.get(text)
         if cached is not None:
             self._cache.move_to_end(text)
             return cached
-        found = self._similar(text)
+        lists = [
+            (fit * weight, indexes)
+            for term, fit in self._terms(text).items()
+            for weight, indexes in self._postings[term].items()
+        ]
+        fits: dict[int, float] = {}
+        for fit, indexes in sorted(lists, key=itemgetter(0), reverse=True):
+            for index in indexes[: MAX_MATCHES - len(fits)]:
+                fits.setdefault(index, fit)
+        self._cache[text] = fits
+        self._cached += len(fits) + 1
+        while self._cached > MAX_CACHED and len(self._cache) > 1:
+            self._cached -= len(self._cache.popitem(last=False)[1]) + 1
+        return fits
+
+    def _terms(self, text: str) -> dict[str, float]:
+        """Terms that equal, continue or nearly spell a word, with how well each fits."""
+        found: dict[str, float] = {}
+        edits = _edits(text)
+        if edits:
+            digits, size = _digits(text), len(text)
+            for length in (size, size + 1):
+                for start, distance in _near(text, self._beginnings.get(length, ()), 1):
+                    fit = _FUZZY * _PREFIX * (1 - distance / size)
+                    found.update(dict.fromkeys(self._beginning_with(start), fit))
+            for length in range(size - edits, size + edits + 1):
+                for term, distance in _near(text, self._alike.get((digits, length), ()), edits):
+                    fit = _FUZZY * (1 - distance / max(length, size))
+                    found[term] = max(fit, found.get(term, 0.0))
         for term in self._beginning_with(text):
             fit = _EXACT if term == text else _PREFIX + (1 - _PREFIX) * len(text) / len(term)
             found[term] = max(fit, found.get(term, 0.0))
-        self._cache[text] = found
-        if len(self._cache) > CACHED_PROBES:
-            self._cache.popitem(last=False)
         return found
 
-    def _beginning_with(self, text: str) -> Iterable[str]:
+    def _beginning_with(self, text: str) -> Sequence[str]:
         low = bisect_left(self._sorted, text)
         high = bisect_right(self._sorted, text + "\U0010ffff")
         if high - low <= MAX_PREFIX_TERMS:
             return self._sorted[low:high]
         return heapq.nsmallest(MAX_PREFIX_TERMS, self._sorted[low:high], key=len)
 
-    def _similar(self, text: str) -> dict[str, float]:
-        """Terms within one edit (four to six characters) or two; a digit is not a typo."""
-        edits = _edits(text)
-        if not edits:
-            return {}
-        found: dict[str, float] = {}
-        for start, distance in _near(text, self._beginnings.get(len(text), ()), 1):
-            for term in self._beginning_with(start):
-                fit = _FUZZY * _PREFIX * (1 - distance / len(text))
-                found[term] = max(fit, found.get(term, 0.0))
-        for length in range(len(text) - edits, len(text) + edits + 1):
-            for term, distance in _near(text, self._by_length.get(length, ()), edits):
-                fit = _FUZZY * (1 - distance / max(len(term), len(text)))
-                found[term] = max(fit, found.get(term, 0.0))
-        return found
-
-    def _gather(self, probes: list[tuple[_Probe, Mapping[str, float]]]) -> set[int]:
-        """Products that have a term of the query: from the rarest probe on, until enough."""
-        sized = sorted(
-            (sum(len(self._postings[term]) for term in terms), number)
-            for number, (_, terms) in enumerate(probes)
-            if terms
-        )
-        candidates: set[int] = set()
-        for _, number in sized:
-            terms = probes[number][1]
-            for term in sorted(terms, key=lambda term: -terms[term]):
-                room = MAX_CANDIDATES - len(candidates)
-                if room <= 0:
-                    return candidates
-                candidates.update(self._postings[term][:room])
-        return candidates
-
-    def _weights(
-        self, words: list[str], probes: list[tuple[_Probe, Mapping[str, float]]]
-    ) -> list[float]:
+    def _weights(self, words: int, probes: list[_Probe]) -> list[float]:
         """How much each query word counts: rare words more, unknown words little."""
-        total = math.log(len(self._products) + 1) or 1.0
-        weights = [_UNKNOWN] * len(words)
-        for probe, terms in probes:
-            if len(probe.covers) == 1 and terms:
-                uses = max(len(self._postings[term]) for term in terms)
-                weights[probe.covers[0]] = 0.5 + 1 - math.log(uses + 1) / (total + 1)
+        total = math.log(len(self._products) + 1) + 1
+        weights = [_UNKNOWN] * words
+        for probe in probes:
+            if probe.fits:
+                weight = 1.5 - math.log(len(probe.fits) + 1) / total
+                for word in probe.covers:
+                    if len(probe.covers) == 1 or weights[word] == _UNKNOWN:
+                        weights[word] = weight
         return weights
 
-    def _coverage(
-        self,
-        index: int,
-        probes: list[tuple[_Probe, Mapping[str, float]]],
-        weights: list[float],
-    ) -> float:
-        """The share of the query, by weight, that the product's terms account for."""
-        own = self._terms_of[index]
-        fits = [0.0] * len(weights)
-        for probe, terms in probes:
-            small, large = (own, terms) if len(own) < len(terms) else (terms, own)
-            fit = max((own[term] * terms[term] for term in small if term in large), default=0.0)
-            for word in probe.covers:
-                fits[word] = max(fits[word], fit)
-        return sum(map(float.__mul__, fits, weights)) / sum(weights)
-
     def _refine(self, query: str, index: int, coverage: float) -> float:
-        likeness = fuzz.ratio(query, self._names[index]) / 100
-        product = self._products[index]
-        likeness = max(likeness, fuzz.ratio(query, _normal(product.name)) / 100)
-        return (1 - _REFINE_SHARE) * coverage + _REFINE_SHARE * likeness
+        likeness = max(
+            fuzz.ratio(query, self._names[index]), fuzz.ratio(query, self._full_names[index])
+        )
+        return (1 - _REFINE_SHARE) * coverage + _REFINE_SHARE * likeness / 100
+
+
+def _candidates(words: int, probes: list[_Probe], limit: int) -> Iterable[int]:
+    """Products worth scoring: with all known words, from the rarest on; then with some of them."""
+    known = [[p.fits for p in probes if word in p.covers and p.fits] for word in range(words)]
+    known = sorted(filter(None, known), key=lambda fits: sum(map(len, fits)))
+    if not known:
+        return ()
+    rarest = chain.from_iterable(known[0])
+    rest = known[1:]
+    with_all = (i for i in rarest if all(any(i in fits for fits in word) for word in rest))
+    found = dict.fromkeys(islice(with_all, limit))
+    for fits in chain.from_iterable(known):
+        for index in fits:
+            if len(found) >= limit:
+                return found
+            found[index] = None
+    return found
+
+
+def _coverage(index: int, probes: list[_Probe], weights: list[float]) -> float:
+    """The share of the query, by weight, that a product's terms account for."""
+    best = [0.0] * len(weights)
+    for probe in probes:
+        fit = probe.fits.get(index)
+        if fit is not None:
+            for word in probe.covers:
+                if fit > best[word]:
+                    best[word] = fit
+    return sum(map(float.__mul__, best, weights)) / sum(weights)
 
 
 def _normal(text: str) -> str:
@@ -213,22 +234,6 @@ def _normal(text: str) -> str:
         return text.lower()
     plain = unicodedata.normalize("NFKD", text.casefold())
     return unicodedata.normalize("NFC", _ACCENTS.sub("", plain))
-
-
-def _probes(words: list[str]) -> list[_Probe]:
-    """Each word, and adjacent words joined: "td 17" is also "td17"."""
-    single = [_Probe(word, (number,)) for number, word in enumerate(words)]
-    pairs = [
-        _Probe(words[n] + words[n + 1], (n, n + 1))
-        for n in range(len(words) - 1)
-        if len(words[n]) + len(words[n + 1]) <= _MAX_TERM_CHARS
-    ]
-    triples = [
-        _Probe("".join(words[n : n + 3]), (n, n + 1, n + 2))
-        for n in range(len(words) - 2)
-        if sum(map(len, words[n : n + 3])) <= _MAX_TERM_CHARS
-    ]
-    return single + pairs + triples
 
 
 def _product_terms(product: Product) -> dict[str, float]:
@@ -260,12 +265,11 @@ def _terms(text: str) -> set[str]:
 
 
 def _near(text: str, choices: Sequence[str], edits: int) -> list[tuple[str, int]]:
-    """Choices within so many edits (a swap is one), with the same digits, nearest first."""
+    """Choices within so many edits (a swap is one), nearest first."""
     near = process.extract(
         text, choices, scorer=OSA.distance, score_cutoff=edits, limit=MAX_FUZZY_TERMS
     )
-    digits = _digits(text)
-    return [(choice, int(distance)) for choice, distance, _ in near if _digits(choice) == digits]
+    return [(choice, int(distance)) for choice, distance, _ in near]
 
 
 def _edits(text: str) -> int:
@@ -276,4 +280,4 @@ def _edits(text: str) -> int:
 
 
 def _digits(text: str) -> str:
-    return "".join(char for char in text if char.isdecimal())
+    return "".join(_DIGITS.findall(text))
