@@ -49,6 +49,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("manual_requests_total", "counter", "Where the manual came from.", ("status",)),
     Metric("manual_events_total", "counter", "What the manual caches did.", ("event",)),
     Metric("manual_memory_bytes", "gauge", "Prepared manuals in this process."),
+    Metric("cache_faults_total", "counter", "Faults of the cache by kind.", ("kind",)),
     Metric("answer_cache_total", "counter", "Whole-answer cache: hit, miss, shared.", ("result",)),
     Metric("tokens_total", "counter", "Tokens by model and kind.", ("model", "kind")),
     Metric("cost_usd_total", "counter", "Cost of answers with a known price.", ("model",)),

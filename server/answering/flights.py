@@ -1,0 +1,133 @@
+"""Model calls in flight: identical questions share one, and what came is kept for the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from server.answering.answer_cache import FORMAT_VERSION, AnswerCache, CachedAnswer
+from server.answering.model_run import ModelRun
+from server.llm.chain import Attempt, Chain, ChainEvent
+from server.llm.port import Finish, ModelRequest, TextDelta, Usage
+from server.llm.prices import Prices
+from server.telemetry.metrics import Metrics
+
+CHARS_PER_TOKEN = 4  # the usual rule of thumb, for what a provider did not count
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a call used. `cost_usd` is null when the model has no known price."""
+
+    model: str | None
+    usage: Usage
+    cost_usd: float | None
+
+
+class Flights:
+    """Starts model calls, shares them by key, and accounts for each once."""
+
+    def __init__(self, chain: Chain, cache: AnswerCache, prices: Prices, metrics: Metrics) -> None:
+        self._chain = chain
+        self._cache = cache
+        self._prices = prices
+        self._metrics = metrics
+        self._by_key: dict[str, ModelRun] = {}
+        self._writes: set[asyncio.Task[None]] = set()
+
+    def join(self, key: str | None, request: ModelRequest) -> tuple[ModelRun, bool]:
+        """Return the call for `request`, joined, and whether it was running before.
+
+        `key` None means that the answer is neither shared nor kept.
+        """
+        run = self._by_key.get(key) if key is not None else None
+        if run is not None and run.joinable:
+            run.join()
+            return run, True
+        run = ModelRun(self._chain.stream(request), self._landing(key, request))
+        run.join()
+        if key is not None:
+            self._by_key[key] = run
+        return run, False
+
+    def bill(self, events: Iterable[ChainEvent], request: ModelRequest) -> Bill:
+        """Return what a call has used, in the provider's numbers or else estimated."""
+        model: str | None = None
+        usage: Usage | None = None
+        written = 0
+        for event in events:
+            match event:
+                case Attempt():
+                    model, usage, written = event.model, None, 0
+                case Usage():
+                    usage = event
+                case TextDelta():
+                    written += len(event.text)
+        if model is None:
+            return Bill(None, Usage(0, 0), 0.0)
+        if usage is None:
+            usage = Usage(_prompt_tokens(request), written // CHARS_PER_TOKEN, estimated=True)
+        return Bill(model, usage, self._prices.cost_usd(model, usage))
+
+    def _landing(self, key: str | None, request: ModelRequest) -> Callable[[ModelRun], None]:
+        def land(run: ModelRun) -> None:
+            if key is not None and self._by_key.get(key) is run:
+                del self._by_key[key]
+            self._account(self.bill(run.seen, request))
+            answer = _cacheable(run) if key is not None else None
+            if key is not None and answer is not None:
+                task = asyncio.create_task(self._cache.put(key, answer), name="answer-cache-put")
+                self._writes.add(task)
+                task.add_done_callback(self._writes.discard)
+
+        return land
+
+    def _account(self, bill: Bill) -> None:
+        if bill.model is None:
+            return
+        usage = bill.usage
+        self._metrics.count("tokens_total", bill.model, "input", by=usage.input_tokens)
+        self._metrics.count("tokens_total", bill.model, "output", by=usage.output_tokens)
+        self._metrics.count("tokens_total", bill.model, "cached", by=usage.cached_tokens)
+        if bill.cost_usd is not None:
+            self._metrics.count("cost_usd_total", bill.model, by=bill.cost_usd)
+
+    async def aclose(self) -> None:
+        """Wait for what is being kept, end what still runs."""
+        await asyncio.gather(*(run.aclose() for run in list(self._by_key.values())))
+        if self._writes:
+            await asyncio.wait(self._writes)
+
+
+def _prompt_tokens(request: ModelRequest) -> int:
+    parts = (request.system, request.manual, request.question)
+    chars = sum(map(len, parts)) + sum(len(turn.content) for turn in request.history)
+    return chars // CHARS_PER_TOKEN
+
+
+def _cacheable(run: ModelRun) -> CachedAnswer | None:
+    """Return the answer to keep: only one that ended of itself, whole."""
+    if not run.succeeded:
+        return None
+    attempt: Attempt | None = None
+    finish: Finish | None = None
+    text: list[str] = []
+    for event in run.seen:
+        match event:
+            case Attempt():
+                attempt = event
+                text.clear()
+            case TextDelta():
+                text.append(event.text)
+            case Finish():
+                finish = event
+    if attempt is None or finish is None or finish.reason != "stop" or attempt.number > 1:
+        return None  # what a fallback said must not stand in for the first choice later
+    return CachedAnswer(
+        version=FORMAT_VERSION,
+        text="".join(text),
+        model=attempt.model,
+        fallback=attempt.fallback,
+        signal=finish.signal,
+    )

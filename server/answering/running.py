@@ -1,0 +1,223 @@
+"""One answer while it runs: from the question to exactly one terminal event."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+from msgspec import UNSET
+
+from protocol.answer import AnswerStream
+from protocol.errors import EventError
+from protocol.events import AnyAnswerEvent, Stage
+from server.answering.answer_cache import AnswerCache, CachedAnswer
+from server.answering.endings import Ending, Facts, Recorder
+from server.answering.flights import Flights
+from server.answering.model_run import ModelRun
+from server.answering.preparing import Preparation, Preparer
+from server.answering.progress import ProgressGate
+from server.answering.question import Question
+from server.answering.ticker import FrameTicker
+from server.llm.chain import Attempt, ChainEvent
+from server.llm.port import Finish, TextDelta, UpstreamError
+from server.manuals.library import Progress
+
+log = structlog.get_logger("manicule")
+
+Publish = Callable[[AnyAnswerEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """What every answer of the process works with."""
+
+    preparer: Preparer
+    cache: AnswerCache
+    flights: Flights
+    recorder: Recorder
+    ticker: FrameTicker
+    clock: Callable[[], float]
+    timeout_s: float
+
+
+class RunningAnswer:
+    """Runs one question and publishes its events in order.
+
+    `publish` must not block; it is called from the event loop only. `done` is set after the
+    terminal event, or when the answer was abandoned without one.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        machinery: Machinery,
+        publish: Publish,
+        on_done: Callable[[RunningAnswer], None],
+    ) -> None:
+        self.question = question
+        self._on_done = on_done
+        self.done = asyncio.Event()
+        self._machinery = machinery
+        self._publish = publish
+        self._stream = AnswerStream(question.response_id)
+        self._facts = Facts(question)
+        self._cancelled_by_client = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Send `response.created` and go on in a task of its own."""
+        event_id = self.question.event.event_id
+        self._give(self._stream.create(self.question.started(resumable=False), event_id))
+        self._task = asyncio.create_task(self._run(), name=f"answer-{self.question.response_id}")
+
+    def cancel(self) -> None:
+        """Stop at once, with `response.cancelled`."""
+        if self._task is not None and not self.done.is_set():
+            self._cancelled_by_client = True
+            self._task.cancel()
+
+    def abandon(self) -> None:
+        """Stop at once without a word: nobody listens any more."""
+        if self._task is not None and not self.done.is_set():
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            ending = await self._answer_or_say_why_not()
+        except asyncio.CancelledError:
+            self._machinery.recorder.abandoned(self._facts, self._stream)
+        else:
+            final = self._machinery.recorder.conclude(self._facts, ending, self._stream)
+            self._give(self._stream.finish(final))
+        finally:
+            self._machinery.ticker.unmark(self._flush)
+            self._on_done(self)
+            self.done.set()
+
+    async def _answer_or_say_why_not(self) -> Ending:
+        try:
+            async with asyncio.timeout(self._machinery.timeout_s):
+                return await self._answer()
+        except TimeoutError:
+            return self._ending_at_deadline()
+        except asyncio.CancelledError:
+            if not self._cancelled_by_client:
+                raise
+            return Ending("cancelled", "cancelled")
+        except UpstreamError as error:
+            return _upstream_ending(error)
+        except Exception:
+            log.exception("answer_crashed", response_id=self.question.response_id)
+            fault = EventError("internal_error", "The server met a fault of its own; ask again")
+            return Ending("failed", "error", fault)
+
+    async def _answer(self) -> Ending:
+        gate = ProgressGate(self._report_progress, self._machinery.clock)
+        preparation = await self._machinery.preparer.prepare(self.question, gate)
+        self._facts.preparation = preparation
+        self._give(
+            self._stream.report(
+                "retrieving", sources=preparation.sources, manual=preparation.manual_facts
+            )
+        )
+        self._stream.use(preparation.item_maker)
+        key = preparation.cache_key
+        cached = await self._machinery.cache.get(key) if key is not None else None
+        self._give(self._stream.report("generating"))
+        if cached is not None:
+            return self._replay(cached)
+        return await self._generate(preparation)
+
+    def _report_progress(self, progress: Progress) -> None:
+        stage: Stage = "manual.fetching" if progress.stage == "fetching" else "manual.extracting"
+        unit = "bytes" if progress.stage == "fetching" else "pages"
+        self._give(
+            self._stream.report(
+                stage,
+                progress=min(1.0, progress.done / progress.total) if progress.total else UNSET,
+                detail={f"{unit}_done": progress.done, f"{unit}_total": progress.total},
+            )
+        )
+
+    def _replay(self, cached: CachedAnswer) -> Ending:
+        self._facts.answer_cache = "hit"
+        self._facts.model = cached.model
+        self._facts.fallback = cached.fallback
+        self._facts.signal = cached.signal
+        self._take_text(cached.text)
+        return Ending("completed", "stop")
+
+    async def _generate(self, preparation: Preparation) -> Ending:
+        flights = self._machinery.flights
+        run, shared = flights.join(preparation.cache_key, preparation.request)
+        self._facts.answer_cache = "shared" if shared else "miss"
+        try:
+            finish = await self._follow(run)
+        finally:
+            if not shared:
+                self._facts.bill = flights.bill(run.seen, preparation.request)
+            run.leave()
+        self._facts.signal = finish.signal
+        if finish.reason == "length":
+            return Ending("incomplete", "length")
+        return Ending("completed", finish.reason)
+
+    async def _follow(self, run: ModelRun) -> Finish:
+        async with contextlib.aclosing(run.read()) as events:
+            async for event in events:
+                finish = self._take(event)
+                if finish is not None:
+                    return finish
+        return Finish("truncated")
+
+    def _take(self, event: ChainEvent) -> Finish | None:
+        match event:
+            case TextDelta():
+                self._take_text(event.text)
+            case Attempt():
+                self._facts.model, self._facts.fallback = event.model, event.fallback
+                self._give(
+                    self._stream.attempt(event.number, event.model, event.reason, event.fallback)
+                )
+            case Finish():
+                return event
+        return None
+
+    def _take_text(self, text: str) -> None:
+        has_item = self._stream.feed(text)
+        if not self._stream.has_pending:
+            return
+        if self._facts.first_token_at is None:
+            self._facts.first_token_at = self._machinery.clock()
+            self._flush()
+        elif has_item:
+            self._flush()
+        else:
+            self._machinery.ticker.mark(self._flush)
+
+    def _flush(self) -> None:
+        self._give(self._stream.take())
+
+    def _give(self, events: Iterable[AnyAnswerEvent]) -> None:
+        for event in events:
+            self._publish(event)
+
+    def _ending_at_deadline(self) -> Ending:
+        if self._stream.has_text:
+            return Ending("incomplete", "deadline")
+        limit_s = self._machinery.timeout_s
+        error = EventError("deadline_exceeded", f"No answer within {limit_s:g} s; ask again")
+        return Ending("failed", "deadline", error)
+
+
+def _upstream_ending(error: UpstreamError) -> Ending:
+    if error.kind == "timeout":
+        fault = EventError("upstream_timeout", "The model did not answer in time; ask again")
+    else:
+        fault = EventError("upstream_error", "The model could not answer; ask again")
+    if error.retry_after_s is not None:
+        fault.retry_after_ms = int(error.retry_after_s * 1000)
+    return Ending("failed", "error", fault)

@@ -1,0 +1,104 @@
+"""The door of answering: take a question, or say at once why not."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from prompts.library import PromptLibrary
+from protocol.errors import EventError
+from protocol.messages import ResponseCreate
+from server.answering.question import Question
+from server.answering.running import Machinery, Publish, RunningAnswer
+from server.language.cleaning import strip_hidden
+from server.manuals.products import Catalog
+from server.telemetry.metrics import Metrics
+
+DEFAULT_LANGUAGE = "en"
+
+
+class Answering:
+    """Starts answers and knows which run. `max_running` bounds them for the whole process."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        prompts: PromptLibrary,
+        machinery: Machinery,
+        metrics: Metrics,
+        wall_clock: Callable[[], float],
+        max_running: int,
+    ) -> None:
+        self._catalog = catalog
+        self._prompts = prompts
+        self._machinery = machinery
+        self._metrics = metrics
+        self._wall_clock = wall_clock
+        self._max_running = max_running
+        self.running: dict[str, RunningAnswer] = {}
+
+    def start(self, event: ResponseCreate, publish: Publish) -> RunningAnswer:
+        """Start answering and return the answer; its first event is already published.
+
+        Raises `EventError`: `product_not_found`, `scenario_not_found`, `overloaded`,
+        `invalid_event`.
+        """
+        question = self._look_up(event)
+        if len(self.running) >= self._max_running:
+            raise EventError(
+                "overloaded", "This server runs as many answers as it may", retry_after_ms=1000
+            )
+        answer = RunningAnswer(question, self._machinery, publish, self._ended)
+        self.running[question.response_id] = answer
+        self._metrics.set("answers_running", len(self.running))
+        answer.start()
+        return answer
+
+    def _ended(self, answer: RunningAnswer) -> None:
+        del self.running[answer.question.response_id]
+        self._metrics.set("answers_running", len(self.running))
+
+    def _look_up(self, event: ResponseCreate) -> Question:
+        if event.task != "answer":
+            raise EventError(
+                "invalid_event",
+                f"`task` {event.task!r} is not served here; send `answer`",
+                param="task",
+            )
+        product_id = event.product_id or ""
+        product = self._catalog.get(product_id)
+        if product is None:
+            raise EventError(
+                "product_not_found",
+                f"The catalog has no product {product_id!r}; find ids with catalog.search",
+                param="product_id",
+            )
+        prompt = self._prompts.get("answer", event.scenario)
+        if prompt is None:
+            raise EventError(
+                "scenario_not_found",
+                f"No scenario {event.scenario!r}; there are {', '.join(self._prompts.scenarios)}",
+                param="scenario",
+            )
+        text, stripped = strip_hidden(event.input)
+        self._metrics.count("stripped_characters_total", "question", by=stripped)
+        if not text.strip():
+            raise EventError(
+                "invalid_event", "`input` holds nothing that can be read", param="input"
+            )
+        return Question(
+            response_id=f"resp_{secrets.token_hex(16)}",
+            event=event,
+            text=text,
+            product=product,
+            prompt=prompt,
+            language=event.language or DEFAULT_LANGUAGE,
+            created_at=int(self._wall_clock()),
+            received_at=self._machinery.clock(),
+        )
+
+    def abandon_all(self) -> None:
+        """Stop every answer without a word."""
+        for answer in list(self.running.values()):
+            answer.abandon()

@@ -1,0 +1,296 @@
+"""The program: every part is built once here, in order, and handed to those that need it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from uuid import uuid4
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from prompts.library import PromptLibrary, load_prompts
+from protocol.asyncapi import build_document
+from protocol.events import Limits, SessionFacts
+from protocol.messages import MAX_INPUT_CHARS
+from server.answering.answer_cache import AnswerCache
+from server.answering.confidence import Thresholds
+from server.answering.endings import Recorder
+from server.answering.flights import Flights
+from server.answering.preparing import Preparer
+from server.answering.running import Machinery
+from server.answering.service import Answering
+from server.answering.ticker import FrameTicker
+from server.config.settings import Settings
+from server.demo import CATALOG as DEMO_CATALOG
+from server.endpoints.node import Node
+from server.endpoints.origins import OriginRule
+from server.endpoints.pages import page_routes
+from server.endpoints.probes import (
+    document_endpoint,
+    health,
+    metrics_endpoint,
+    ready_endpoint,
+)
+from server.endpoints.responses import create_endpoint, events_endpoint
+from server.endpoints.socket import SUBPROTOCOL, socket_endpoint
+from server.llm.chain import Chain, build_chain
+from server.llm.prices import Prices, load_prices
+from server.manuals.catalog import load_catalog
+from server.manuals.extract import Extractor
+from server.manuals.fetch import Fetcher
+from server.manuals.folder import catalog_from_folder
+from server.manuals.library import Library
+from server.manuals.loader import Loader
+from server.manuals.products import Catalog
+from server.manuals.ranking import ManualIndex
+from server.manuals.search import ProductSearch
+from server.readiness import Readiness
+from server.storage.caches import Caches, open_caches
+from server.telemetry.metrics import Metrics
+
+SERVER_VERSION = version("manicule")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What can be read and checked before anything is opened: a fault here stops the start."""
+
+    settings: Settings
+    catalog: Catalog
+    prompts: PromptLibrary
+    chain: Chain
+    prices: Prices
+    metrics: Metrics
+    secret_key: bytes
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Read files and settings.
+
+    Raises `CatalogError`, `PromptError`, `ChainError`, `PriceTableError` or `OSError`, each with
+    a message for the operator.
+    """
+    metrics = Metrics()
+    return Plan(
+        settings=settings,
+        catalog=read_catalog(settings),
+        prompts=load_prompts(settings.prompts_dir),
+        chain=make_chain(settings, metrics),
+        prices=load_prices(settings.prices),
+        metrics=metrics,
+        secret_key=read_secret_key(settings),
+    )
+
+
+def read_catalog(settings: Settings) -> Catalog:
+    """Return the catalog that the settings name, or else the demo catalog."""
+    if settings.manuals is not None:
+        return catalog_from_folder(settings.manuals)
+    return load_catalog(settings.catalog or DEMO_CATALOG)
+
+
+def make_chain(settings: Settings, metrics: Metrics | None = None) -> Chain:
+    """Return the chain of models that the settings name."""
+
+    def count_error(model: str, kind: str) -> None:
+        if metrics is not None:
+            metrics.count("upstream_errors_total", model, kind)
+
+    return build_chain(
+        settings.model,
+        gemini_api_key=settings.gemini_api_key,
+        gemini_base_url=settings.gemini_base_url,
+        openai_api_key=settings.openai_api_key,
+        openai_base_url=settings.openai_base_url,
+        first_token_timeout_s=settings.first_token_timeout_s,
+        inter_token_timeout_s=settings.inter_token_timeout_s,
+        answer_timeout_s=settings.answer_timeout_s,
+        on_error=count_error,
+        on_malformed=lambda model: count_error(model, "skipped_event"),
+    )
+
+
+def read_secret_key(settings: Settings) -> bytes:
+    """Return the key that signs receipts, made once and kept when the settings name none."""
+    if settings.secret_key:
+        return settings.secret_key.encode()
+    path = settings.data_dir / "secret.key"
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "x", opener=_private) as file:  # noqa: PTH123 - Path.open has no opener
+            file.write(secrets.token_urlsafe(32))
+    except FileExistsError:
+        pass
+    return path.read_text().strip().encode()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+@asynccontextmanager
+async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
+    """Open everything for one process, give it out, and close it in the opposite order."""
+    settings, metrics = plan.settings, plan.metrics
+    async with AsyncExitStack() as stack:
+        caches = _open_caches(settings, metrics)
+        stack.push_async_callback(caches.aclose)
+        library = await _open_library(plan, caches, stack)
+        ticker = FrameTicker()
+        stack.callback(ticker.close)
+        answer_cache = AnswerCache(caches.answers, ttl_s=settings.answer_ttl_s)
+        flights = Flights(plan.chain, answer_cache, plan.prices, metrics)
+        stack.push_async_callback(plan.chain.aclose)
+        stack.push_async_callback(flights.aclose)
+        machinery = Machinery(
+            preparer=_make_preparer(plan, library),
+            cache=answer_cache,
+            flights=flights,
+            recorder=_make_recorder(plan),
+            ticker=ticker,
+            clock=time.monotonic,
+            timeout_s=_longest_answer_s(settings),
+        )
+        answering = Answering(
+            catalog=plan.catalog,
+            prompts=plan.prompts,
+            machinery=machinery,
+            metrics=metrics,
+            wall_clock=time.time,
+            max_running=settings.max_running_answers,
+        )
+        stack.callback(answering.abandon_all)
+        yield _make_node(plan, answering, library), Readiness(settings, plan.chain)
+
+
+def _open_caches(settings: Settings, metrics: Metrics) -> Caches:
+    return open_caches(
+        settings.cache_url,
+        text_bytes=settings.memory_cache_bytes,
+        answer_bytes=settings.answer_cache_bytes,
+        on_fault=lambda kind: metrics.count("cache_faults_total", kind),
+    )
+
+
+async def _open_library(plan: Plan, caches: Caches, stack: AsyncExitStack) -> Library:
+    settings, metrics = plan.settings, plan.metrics
+    fetcher = Fetcher(
+        allow_http=settings.allow_http,
+        allow_private=settings.allow_private_addresses,
+        timeout_s=settings.fetch_timeout_s,
+        max_bytes=settings.max_manual_bytes,
+    )
+    stack.push_async_callback(fetcher.aclose)
+    extractor = Extractor(
+        processes=settings.extract_processes,
+        cpu_s=settings.extract_cpu_s,
+        wall_s=settings.extract_wall_s,
+        memory_bytes=settings.extract_memory_bytes,
+        max_pages=settings.max_manual_pages,
+        max_chars=settings.max_manual_chars,
+    )
+    stack.push_async_callback(extractor.aclose)
+    library = Library(
+        loader=Loader(fetcher, extractor, max_bytes=settings.max_manual_bytes),
+        caches=caches,
+        build_index=ManualIndex.build,
+        max_bytes=settings.memory_cache_bytes,
+        ttl_s=settings.manual_ttl_s,
+        stale_s=settings.manual_stale_s,
+        negative_ttl_s=settings.manual_negative_ttl_s,
+        now=time.time,
+        on_event=lambda name: metrics.count("manual_events_total", name),
+    )
+    stack.push_async_callback(library.aclose)
+    await caches.start()
+    return library
+
+
+def _make_preparer(plan: Plan, library: Library) -> Preparer:
+    return Preparer(
+        catalog=plan.catalog,
+        library=library,
+        metrics=plan.metrics,
+        clock=time.monotonic,
+        new_boundary=lambda: secrets.token_hex(8),
+        model_chain=",".join(plan.chain.names),
+        context_tokens=plan.settings.context_tokens,
+        max_output_tokens=plan.settings.max_output_tokens,
+    )
+
+
+def _make_recorder(plan: Plan) -> Recorder:
+    settings = plan.settings
+    return Recorder(
+        metrics=plan.metrics,
+        thresholds=Thresholds(settings.rephrase_below, settings.hedge_below),
+        key=plan.secret_key,
+        clock=time.monotonic,
+        wall_clock=time.time,
+    )
+
+
+def _longest_answer_s(settings: Settings) -> float:
+    """Both tries at the manual, its reading, and the model: a bound that only faults reach."""
+    return 2 * settings.fetch_timeout_s + settings.extract_wall_s + settings.answer_timeout_s
+
+
+def _make_node(plan: Plan, answering: Answering, library: Library) -> Node:
+    settings = plan.settings
+    return Node(
+        catalog=plan.catalog,
+        answering=answering,
+        search=ProductSearch(plan.catalog),
+        manuals=library,
+        origins=OriginRule(settings.origins),
+        metrics=plan.metrics,
+        clock=time.monotonic,
+        new_facts=lambda: session_facts(settings, plan.prompts),
+        max_connections=settings.max_connections,
+        send_buffer_bytes=settings.send_buffer_bytes,
+        slow_client_s=settings.slow_client_s,
+        max_body_bytes=settings.max_frame_bytes,
+    )
+
+
+def session_facts(settings: Settings, prompts: PromptLibrary) -> SessionFacts:
+    """Return the facts of a new session."""
+    return SessionFacts(
+        id=f"sess_{uuid4().hex}",
+        protocol=SUBPROTOCOL,
+        server_version=SERVER_VERSION,
+        scenarios=prompts.scenarios,
+        limits=Limits(
+            max_frame_bytes=settings.max_frame_bytes,
+            max_input_chars=MAX_INPUT_CHARS,
+            max_concurrent_responses=settings.max_concurrent_responses,
+            requests_per_minute=settings.requests_per_minute,
+        ),
+        ping_interval_s=settings.ping_interval_s,
+        resumable=False,
+    )
+
+
+def build_routes(node: Node, readiness: Readiness) -> list[BaseRoute]:
+    """Return every door of the server."""
+    return [
+        WebSocketRoute("/ws", socket_endpoint(node)),
+        Route("/v1/responses", create_endpoint(node), methods=["POST"]),
+        Route("/v1/responses/{response_id}/events", events_endpoint(node)),
+        Route("/health", health),
+        Route("/ready", ready_endpoint(node, readiness.look)),
+        Route("/metrics", metrics_endpoint(node)),
+        Route("/asyncapi.json", document_endpoint(build_document(SERVER_VERSION))),
+        *page_routes(),
+    ]
+
+
+def build_app(node: Node, readiness: Readiness) -> Starlette:
+    """Return the ASGI application."""
+    return Starlette(routes=build_routes(node, readiness))

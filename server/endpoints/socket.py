@@ -1,0 +1,197 @@
+"""`GET /ws`: one connection. Reads, hands to the session, does what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+from msgspec import UNSET
+from starlette.websockets import WebSocket
+
+from protocol.codec import encode, error_event
+from protocol.errors import CloseCode, EventError
+from protocol.events import (
+    TERMINAL_EVENTS,
+    AnyAnswerEvent,
+    CatalogResults,
+    Error,
+    FoundManual,
+    FoundProduct,
+)
+from protocol.messages import CatalogSearch, Message, ResponseCreate
+from protocol.session import Cancel, Close, Command, Search, Send, Session, Start
+from server.answering.running import RunningAnswer
+from server.endpoints.errors import error_response
+from server.endpoints.node import Node
+from server.endpoints.outbox import SLOW, Closing, Outbox
+
+log = structlog.get_logger("manicule")
+
+SUBPROTOCOL = "manicule.v1"
+CLOSE_WAIT_S = 1.0  # a client that does not read does not get to hold its closing either
+
+_TERMINAL = tuple(TERMINAL_EVENTS.values())
+
+
+class Connection:
+    """One accepted socket: a task that only receives, a task that only sends."""
+
+    def __init__(self, websocket: WebSocket, node: Node) -> None:
+        self._websocket = websocket
+        self._node = node
+        self._session = Session(node.new_facts())
+        self._answers: dict[str, RunningAnswer] = {}
+        self._outbox = Outbox(
+            websocket.send_text, buffer_bytes=node.send_buffer_bytes, slow_s=node.slow_client_s
+        )
+
+    async def run(self) -> None:
+        """Serve until either side closes."""
+        self._obey(self._session.open())
+        receiver = asyncio.create_task(self._receive(), name="socket-receive")
+        sender = asyncio.create_task(self._outbox.run(), name="socket-send")
+        try:
+            await asyncio.wait([receiver, sender], return_when=asyncio.FIRST_COMPLETED)
+            await self._close(receiver, sender)
+        finally:
+            for answer in tuple(self._answers.values()):
+                answer.abandon()
+            for task in (receiver, sender):
+                task.cancel()
+            await asyncio.gather(receiver, sender, return_exceptions=True)
+            self._session.close()
+
+    async def _receive(self) -> None:
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            frame = text if text is not None else message["bytes"]
+            self._obey(self._session.receive(frame, self._node.clock()))
+
+    async def _close(self, receiver: asyncio.Task[None], sender: asyncio.Task[Closing]) -> None:
+        if receiver.done():
+            receiver.result()  # a fault in our reading must be loud
+            self._node.metrics.count("connections_closed_total", "client")
+            return
+        closing = sender.result()
+        self._node.metrics.count("connections_closed_total", str(int(closing.code)))
+        if closing is SLOW:
+            self._node.metrics.count("slow_clients_total")
+        with contextlib.suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(CLOSE_WAIT_S):
+                await self._websocket.close(closing.code, closing.reason)
+
+    def _obey(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Send(event):
+                    self._send(event)
+                case Search(event):
+                    self._search(event)
+                case Start(event):
+                    self._start(event)
+                case Cancel(response_id):
+                    self._answers[response_id].cancel()
+                case Close(code, reason):
+                    self._outbox.close(code, reason)
+
+    def _send(self, event: Message) -> None:
+        if isinstance(event, Error):
+            self._node.metrics.count("errors_total", event.error.code)
+        self._outbox.put(encode(event))
+
+    def _search(self, event: CatalogSearch) -> None:
+        products = find_products(self._node, event)
+        self._send(CatalogResults(event_id=event.event_id, products=products))
+
+    def _start(self, event: ResponseCreate) -> None:
+        try:
+            answer = self._node.answering.start(event, self._publish)
+        except EventError as error:
+            if event.event_id is not UNSET:
+                error.event_id = event.event_id
+            self._send(error_event(error))
+            return
+        response_id = answer.question.response_id
+        self._answers[response_id] = answer
+        self._session.answer_started(response_id)
+
+    def _publish(self, event: AnyAnswerEvent) -> None:
+        self._outbox.put(encode(event))
+        if isinstance(event, _TERMINAL):
+            self._answers.pop(event.response_id, None)
+            self._session.answer_ended(event.response_id)
+
+    def drain(self, reason: str, time_left_ms: int) -> None:
+        """Tell the client to finish or go elsewhere."""
+        self._obey(self._session.drain(reason, time_left_ms))
+
+    def leave(self) -> None:
+        """Close with 1001 after what is queued."""
+        self._outbox.close(CloseCode.GOING_AWAY, "the server is restarting")
+
+
+def find_products(node: Node, event: CatalogSearch) -> tuple[FoundProduct, ...]:
+    """Search the catalog, timed and counted."""
+    started = node.clock()
+    hits = node.search.search(event.query, event.limit)
+    node.metrics.observe("search_seconds", node.clock() - started)
+    node.metrics.count("searches_total")
+    return tuple(
+        FoundProduct(
+            id=hit.product.id,
+            name=hit.product.name,
+            brand=hit.product.brand,
+            category=hit.product.category,
+            score=hit.score,
+            manual=FoundManual(
+                available=hit.product.manual is not None,
+                cached=node.manuals.is_cached(hit.product.id),
+            ),
+        )
+        for hit in hits
+    )
+
+
+def socket_endpoint(node: Node) -> Callable[[WebSocket], Awaitable[None]]:
+    """Return the endpoint for `GET /ws`."""
+
+    async def endpoint(websocket: WebSocket) -> None:
+        refusal = _refusal(websocket, node)
+        if refusal is not None:
+            await websocket.send_denial_response(error_response(refusal))
+            return
+        offered = websocket.scope.get("subprotocols") or []
+        await websocket.accept(subprotocol=SUBPROTOCOL if offered else None)
+        connection = Connection(websocket, node)
+        node.connections.add(connection)
+        node.metrics.set("connections", len(node.connections))
+        try:
+            await connection.run()
+        finally:
+            node.connections.discard(connection)
+            node.metrics.set("connections", len(node.connections))
+
+    return endpoint
+
+
+def _refusal(websocket: WebSocket, node: Node) -> EventError | None:
+    headers = websocket.headers
+    if not node.origins.allows(headers.getlist("origin"), headers.get("host")):
+        return EventError(
+            "forbidden", "This origin may not connect; the operator can add it to the origins"
+        )
+    offered = websocket.scope.get("subprotocols") or []
+    if offered and SUBPROTOCOL not in offered:
+        return EventError(
+            "invalid_event", f"No offered subprotocol is known; supported: {SUBPROTOCOL}"
+        )
+    if node.draining:
+        return EventError("draining", "The server is going away; connect elsewhere")
+    if len(node.connections) >= node.max_connections:
+        return EventError("overloaded", "The server has as many sockets as it may")
+    return None

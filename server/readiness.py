@@ -1,0 +1,53 @@
+"""What `/ready` says of the things this process depends on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from server.config.settings import Settings
+from server.endpoints.probes import Dependency
+from server.llm.chain import Chain
+from server.storage.checks import Finding, check_cache, check_log
+
+# Probes come every few seconds from several places; the services are asked this often.
+FRESH_S = 2.0
+
+
+class Readiness:
+    """Looks at the dependencies, at most every `FRESH_S` seconds.
+
+    The cache and the log are not required: without them answers are slower or not resumable, and
+    `/ready` says so while the server goes on.
+    """
+
+    def __init__(self, settings: Settings, chain: Chain) -> None:
+        self._settings = settings
+        self._chain = chain
+        self._found: list[Dependency] = []
+        self._looked_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def look(self) -> list[Dependency]:
+        """Return the state of each dependency."""
+        async with self._lock:
+            if time.monotonic() - self._looked_at > FRESH_S:
+                self._found = await self._look()
+                self._looked_at = time.monotonic()
+        return self._found
+
+    async def _look(self) -> list[Dependency]:
+        found = [Dependency("model", True, ",".join(self._chain.names), required=True)]
+        if self._settings.cache_url:
+            found.append(await _ask("cache", check_cache, self._settings.cache_url))
+        if self._settings.log_url:
+            found.append(await _ask("log", check_log, self._settings.log_url))
+        return found
+
+
+async def _ask(name: str, check: Callable[[str], Awaitable[list[Finding]]], url: str) -> Dependency:
+    findings = await check(url)
+    faults = [finding for finding in findings if not finding.ok]
+    detail = "; ".join(f"{finding.what}. {finding.remedy}" for finding in faults)
+    return Dependency(name, not faults, detail or "works")
