@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import UNSET
 
-from protocol import citations
+from protocol.citations import Dropped, parse_pointer, resolve
 from protocol.events import AnyItem, Citation, FollowUp, ProTip, Suggestion, WarningNote
 from protocol.markers import Marker
 
@@ -69,13 +69,13 @@ class ItemMaker:
                 return "unsupported"
 
     def _cite(self, body: str, item_id: str, offset: int, claim: str) -> AnyItem | DropReason:
-        pointer = citations.parse_pointer(body)
+        pointer = parse_pointer(body)
         if pointer is None:
             return "malformed"
-        found = citations.resolve(
+        found = resolve(
             pointer, self.manual.text, self.manual.page_starts, self.manual.context, claim
         )
-        if isinstance(found, citations.Dropped):
+        if isinstance(found, Dropped):
             return found.reason
         return Citation(
             id=item_id,
