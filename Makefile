@@ -1,0 +1,77 @@
+# The two commands: `make run` starts the server, `make test` runs every test.
+# Each first makes .venv from the hashed lock files, with uv where it is present.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format lock web web-check demo-manuals clean \
+	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold
+
+help: ## Show what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+run: $(VENV)/.run ## Start the server with demo manuals; ARGS="--port 9000" passes options
+	@$(BIN)/manicule serve $(ARGS)
+
+test: $(VENV)/.dev ## Run every test against real servers
+	@scripts/require-chromium
+	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Formatter, linter, types, import contracts, Dockerfile
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Write the lock files anew (needs uv)
+	scripts/lock
+
+web: ## Build the web page (needs Node 20 or later)
+	cd web && npm ci --no-audit --no-fund && npm run build
+
+web-check: ## Prove that the built page equals its sources (needs Node)
+	cd web && npm ci --no-audit --no-fund && npm test && npm run check
+
+demo-manuals: $(VENV)/.dev ## Build the demo manuals' PDFs from their sources
+	$(BIN)/python scripts/build_demo_manuals.py
+
+bench-data: $(VENV)/.dev ## Fetch PDFs of Debian documentation packages for benchmarks
+	$(BIN)/python -m benchmarks.fetch_bench_data $(ARGS)
+
+bench-markers: $(VENV)/.dev ## Marker parser, µs per chunk
+	$(BIN)/python -m benchmarks.markers $(ARGS)
+
+bench-search: $(VENV)/.dev ## Catalog search per keystroke
+	$(BIN)/python -m benchmarks.search $(ARGS)
+
+bench-retrieval: $(VENV)/.dev ## Recall and cost of retrieval
+	$(BIN)/python -m benchmarks.retrieval $(ARGS)
+
+bench-extraction: $(VENV)/.dev ## Pages per second of PDF extraction
+	$(BIN)/python -m benchmarks.extraction $(ARGS)
+
+bench-warm: $(VENV)/.dev ## First-token latency of a warm question against reading directly
+	$(BIN)/python -m benchmarks.warm_question $(ARGS)
+
+bench-cold: $(VENV)/.dev ## First against second question on a manual of 300 pages
+	$(BIN)/python -m benchmarks.cold_manual $(ARGS)
+
+$(VENV)/.run: requirements.lock pyproject.toml
+	@scripts/make-venv "$(PYTHON)" $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml
+	@scripts/make-venv "$(PYTHON)" $(VENV) requirements-dev.lock
+	@touch $@ $(VENV)/.run
+
+clean: ## Remove what was made here
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
