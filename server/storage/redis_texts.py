@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from server.storage.faults import StorageError
@@ -103,6 +104,17 @@ class RedisTextCache:
         return frozenset(
             manual_id for manual_id, there in zip(manual_ids, replies, strict=True) if there == 1
         )
+
+    async def used(self, manual_ids: Sequence[str]) -> None:
+        """`TOUCH` both keys of each, which an LRU policy goes by."""
+        touches = [
+            ("TOUCH", prefix + manual_id)
+            for manual_id in manual_ids
+            for prefix in (TEXT_PREFIX, META_PREFIX)
+        ]
+        with contextlib.suppress(StorageError):
+            if touches:
+                await self._client.pipeline(touches)
 
     async def _read(self, manual_id: str) -> StoredText | Miss:
         try:

@@ -92,6 +92,10 @@ class TextCache(Protocol):
         """Which of these ids have a text here."""
         ...
 
+    async def used(self, manual_ids: Sequence[str]) -> None:
+        """These texts were used without being read: they are to leave last."""
+        ...
+
 
 class MemoryTextCache:
     """Texts of this process, the least recently used leaving first; bounded in characters' bytes.
@@ -141,6 +145,11 @@ class MemoryTextCache:
     async def present(self, manual_ids: Sequence[str]) -> frozenset[str]:
         """Which of these ids have a text here."""
         return frozenset(one for one in manual_ids if self._find(one, used=False))
+
+    async def used(self, manual_ids: Sequence[str]) -> None:
+        """Move these to the end of the queue for leaving."""
+        for manual_id in manual_ids:
+            self._find(manual_id)
 
     def _find(self, manual_id: str, *, used: bool = True) -> StoredText | None:
         entry = self._kept.get(manual_id)
