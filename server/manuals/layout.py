@@ -88,6 +88,12 @@ def page_lines(text: str, offsets: Sequence[int]) -> list[list[Line]]:
     return pages
 
 
+def full_line_chars(lines: Sequence[Line]) -> int:
+    """Return the length of a full line: only one line in ten is longer. At least 40."""
+    widths = sorted(line.end - line.start for line in lines)
+    return max(40, widths[len(widths) * 9 // 10]) if widths else 40
+
+
 def split_running_lines(
     text: str, pages: Sequence[Sequence[Line]]
 ) -> tuple[list[list[Line]], list[Line]]:
@@ -212,8 +218,7 @@ def layout_sections(text: str, lines: Sequence[Line]) -> list[Section]:
     """Return the sections that the layout shows, for manuals without an outline."""
     if not lines:
         return []
-    widths = sorted(line.end - line.start for line in lines)
-    full = widths[len(widths) * 9 // 10]
+    full = full_line_chars(lines)
     heads = [index for index in range(len(lines)) if _is_heading(text, lines, index, full)]
     starts: list[tuple[int, tuple[str, ...]]] = [(0, ())]
     for index in heads:

@@ -10,6 +10,7 @@ from server.language.sentences import sentences
 from server.manuals.documents import ManualText, Passage
 from server.manuals.layout import (
     Line,
+    full_line_chars,
     is_listing,
     page_at,
     page_lines,
@@ -32,11 +33,12 @@ class Cut:
     """The passages of a manual in document order, and the running lines that some of them hold.
 
     `running` are spans of the whole text, in order: page headers and footers, which say nothing
-    about the passage around them.
+    about the passage around them. `line_chars` is how long the manual's full lines are.
     """
 
     passages: tuple[Passage, ...]
     running: tuple[tuple[int, int], ...]
+    line_chars: int
 
 
 def cut_passages(manual: ManualText) -> Cut:
@@ -63,7 +65,8 @@ def cut_passages(manual: ManualText) -> Cut:
                 Passage(page_at(offsets, start), heading, start, end)
                 for start, end in _cut_run(text, run)
             ]
-    return Cut(tuple(passages), tuple((line.start, line.end) for line in running))
+    spans = tuple((line.start, line.end) for line in running)
+    return Cut(tuple(passages), spans, full_line_chars(lines))
 
 
 def _runs(lines: Sequence[Line]) -> list[list[Line]]:

@@ -1,5 +1,5 @@
 """The index of one manual and the search in it: BM25 over words and pairs of words, then a second
-look at the best twenty.
+look at the best thirty.
 
 docs/retrieval.md has the measurements behind every choice. The index is built once from a
 `ManualText`, is never changed afterwards and may be searched from any thread.
@@ -11,21 +11,25 @@ import math
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from server.language.terms import terms
 from server.manuals.documents import ManualText, Passage
+from server.manuals.evidence import Evidence, is_standalone
 from server.manuals.passages import Cut, cut_passages
 
 K1 = 1.2
 B = 0.7
 TITLE_WEIGHT = 3
 PAIR_WEIGHT = 0.5
-RERANKED = 20
+RERANKED = 30
 MAX_QUESTION_TERMS = 64
 """Distinct terms of a question that are looked up; the rest of a very long one is not read."""
+
+_GAP = 0xFFFF_FFFF
+"""Stands between title and body in a sequence, so that no pair runs over both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,14 @@ class Ranked:
 
 
 class ManualIndex:
-    """One manual, cut into passages and ready to be searched. Make it with `build`."""
+    """One manual, cut into passages and ready to be searched. Make it with `build`.
+
+    `passages` are in document order; `size_bytes` is about what the index takes beside the text.
+    """
 
     __slots__ = (
         "_lengths",
+        "_lines",
         "_mean_length",
         "_postings",
         "_sequences",
@@ -59,9 +67,10 @@ class ManualIndex:
         self._vocabulary: dict[str, int] = {}
         self._postings: list[tuple[array[int], array[int]]] = []
         self._sequences: list[bytes] = []
+        self._lines: list[array[int]] = []
         self._lengths = array("I")
         for passage in self.passages:
-            self._add(passage, _visible_text(manual.text, passage, cut.running))
+            self._add(passage, _visible_text(manual.text, passage, cut.running), cut.line_chars)
         self._mean_length = sum(self._lengths) / max(1, len(self._lengths)) or 1.0
         self.size_bytes = self._estimate_bytes()
 
@@ -78,25 +87,27 @@ class ManualIndex:
         asked = question_terms(question)
         if not asked or limit < 1:
             return []
-        shares = self._word_scores(asked)
-        possible = sum(self._idf(len(self._postings_of(term)[0])) for term in asked)
-        scores = {number: score * (K1 + 1) for number, score in shares.items()}
-        for one, two in dict.fromkeys(pairwise(asked)):
+        weights = {term: self._idf(len(self._postings_of(term)[0])) for term in asked}
+        shares = self._word_scores(weights)
+        scores = {number: share * (K1 + 1) for number, share in shares.items()}
+        for one, two in pairwise(asked):
             self._add_pair_scores(one, two, scores)
-        best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        best = sorted(scores, key=lambda number: (-scores[number], number))
+        self._look_again(best[:RERANKED], weights, scores)
+        best[:RERANKED] = sorted(best[:RERANKED], key=lambda number: (-scores[number], number))
+        possible = sum(weights.values())
         return [
-            Ranked(self.passages[number], score, min(1.0, shares[number] / possible))
-            for number, score in best[:limit]
+            Ranked(self.passages[number], scores[number], min(1.0, shares[number] / possible))
+            for number in best[:limit]
         ]
 
-    def _word_scores(self, asked: Sequence[str]) -> dict[int, float]:
+    def _word_scores(self, weights: dict[str, float]) -> dict[int, float]:
         """Return BM25 of each passage that has a term, divided by `K1 + 1`."""
         scores: dict[int, float] = {}
-        for term in asked:
+        for term, weight in weights.items():
             numbers, counts = self._postings_of(term)
-            idf = self._idf(len(numbers))
             for number, count in zip(numbers, counts, strict=True):
-                gain = idf * count / (count + self._norm(number))
+                gain = weight * count / (count + self._norm(number))
                 scores[number] = scores.get(number, 0.0) + gain
         return scores
 
@@ -112,10 +123,23 @@ class ManualIndex:
             for number in both
             if (count := _count_aligned(self._sequences[number], pair))
         }
-        idf = self._idf(len(found))
+        weight = PAIR_WEIGHT * self._idf(len(found)) * (K1 + 1)
         for number, count in found.items():
-            gain = idf * count * (K1 + 1) / (count + self._norm(number))
-            scores[number] += PAIR_WEIGHT * gain
+            scores[number] += weight * count / (count + self._norm(number))
+
+    def _look_again(
+        self, numbers: Sequence[int], weights: dict[str, float], scores: dict[int, float]
+    ) -> None:
+        """Add to the scores of the best what the places of the terms in them tell."""
+        asked = {
+            self._vocabulary[term]: weight
+            for term, weight in weights.items()
+            if term in self._vocabulary
+        }
+        evidence = Evidence(asked, lambda term: self._idf(len(self._postings[term][0])))
+        for number in numbers:
+            sequence = array("I", self._sequences[number])
+            scores[number] += evidence.weigh(sequence, self._lines[number])
 
     def _postings_of(self, term: str) -> tuple[Sequence[int], Sequence[int]]:
         known = self._vocabulary.get(term)
@@ -128,33 +152,42 @@ class ManualIndex:
         """Return how much a term says that `holding` of the passages have."""
         return math.log(1 + (len(self.passages) - holding + 0.5) / (holding + 0.5))
 
-    def _add(self, passage: Passage, text: str) -> None:
+    def _add(self, passage: Passage, text: str, line_chars: int) -> None:
         """Index the next passage."""
-        title, body = terms(passage.heading), terms(text)
+        title = self._ids(passage.heading)
+        sequence = array("I", (*title, _GAP))
+        lines = array("H")
+        for line in text.splitlines():
+            ids = self._ids(line)
+            start = len(sequence)
+            sequence.extend(ids)
+            if ids and len(sequence) < 65_536 and is_standalone(line, line_chars):
+                lines.extend((start, len(sequence)))
+        counts = Counter(sequence)
+        del counts[_GAP]
+        for term in title:
+            counts[term] += TITLE_WEIGHT - 1
         number = len(self._sequences)
-        ids = [self._vocabulary.setdefault(term, len(self._vocabulary)) for term in (*title, *body)]
-        while len(self._postings) < len(self._vocabulary):
-            self._postings.append((array("I"), array("H")))
-        counts = Counter(ids[len(title) :])
-        for term in ids[: len(title)]:
-            counts[term] += TITLE_WEIGHT
         for term, count in counts.items():
             numbers, tallies = self._postings[term]
             numbers.append(number)
             tallies.append(min(count, 65_535))
-        sequence = array("I", (*ids[: len(title)], _GAP, *ids[len(title) :]))
         self._sequences.append(sequence.tobytes())
-        self._lengths.append(len(body) + TITLE_WEIGHT * len(title))
+        self._lines.append(lines)
+        self._lengths.append(len(sequence) - 1 + (TITLE_WEIGHT - 1) * len(title))
+
+    def _ids(self, text: str) -> list[int]:
+        """Return the numbers of a text's terms; new terms get the next ones."""
+        ids = [self._vocabulary.setdefault(term, len(self._vocabulary)) for term in terms(text)]
+        while len(self._postings) < len(self._vocabulary):
+            self._postings.append((array("I"), array("H")))
+        return ids
 
     def _estimate_bytes(self) -> int:
-        """Return about how much memory the index takes, its manual's text not included."""
         sequences = sum(len(sequence) + 40 for sequence in self._sequences)
+        lines = sum(2 * len(lines) + 90 for lines in self._lines)
         postings = sum(6 * len(numbers) + 250 for numbers, _ in self._postings)
-        return sequences + postings + 110 * len(self._vocabulary) + 200 * len(self.passages)
-
-
-_GAP = 0xFFFF_FFFF
-"""Stands between title and body, so that no pair runs over both."""
+        return sequences + lines + postings + 110 * len(self._vocabulary) + 200 * len(self.passages)
 
 
 def question_terms(question: str) -> list[str]:
@@ -164,15 +197,17 @@ def question_terms(question: str) -> list[str]:
 
 def _visible_text(text: str, passage: Passage, running: Sequence[tuple[int, int]]) -> str:
     """Return a passage's text without the running lines inside it."""
-    pieces: list[str] = []
+    return "".join(_between(text, passage, running))
+
+
+def _between(text: str, passage: Passage, running: Sequence[tuple[int, int]]) -> Iterator[str]:
     start = passage.start_char
     index = bisect_left(running, (start, start))
     while index < len(running) and running[index][0] < passage.end_char:
-        pieces.append(text[start : running[index][0]])
+        yield text[start : running[index][0]]
         start = running[index][1]
         index += 1
-    pieces.append(text[start : passage.end_char])
-    return "".join(pieces)
+    yield text[start : passage.end_char]
 
 
 def _count_aligned(sequence: bytes, pair: bytes) -> int:
