@@ -121,7 +121,7 @@ def resolve(
     spans = _on_page(manual_text, page, context)
     if not spans:
         return Dropped("page_not_in_context")
-    if pointer.words:
+    if any(map(str.isalnum, pointer.words)):
         found = _find_words(manual_text, page, spans, pointer.words)
         quote = found and _grow(manual_text, *found, page[1])
     else:
@@ -208,13 +208,18 @@ def _clip(text: str, start: int, end: int, words_end: int = 0) -> Span:
     """Return the span trimmed and no longer than a quote may be, cut at the end of a word."""
     limit = start + MAX_QUOTE_CHARS
     if end > limit:
-        end = limit + 1
-        while end > start and not text[end - 1].isspace():
+        end = limit
+        while end > start and not _may_cut(text, end):
             end -= 1
-        end = min(limit, end if end > start else limit)
+        end = end if end > start else limit
         if words_end <= limit:
             end = max(end, words_end)
     return start, start + len(text[start:end].rstrip())
+
+
+def _may_cut(text: str, at: int) -> bool:
+    before, after = text[at - 1], text[at]
+    return before.isspace() or after.isspace() or (before >= _FIRST_UNSPACED and before.isalnum())
 
 
 def _best_sentence(text: str, spans: Sequence[Span], claim: str) -> Span | None:
