@@ -16,6 +16,7 @@ MIN_SECRET_CHARS: Final = 16
 REDIS_SCHEMES: Final = ("redis", "rediss", "redis+cluster", "rediss+cluster", "unix")
 STORE_SCHEMES: Final = ("sqlite", "postgresql", "postgres")
 _OPENAI: Final = "https://api.openai.com/v1"
+_INLINE_SCRIPT: Final = re.compile(r"scripted:\s*\[.*\]", re.DOTALL)
 
 
 def check_settings(settings: Settings, name_of: Callable[[str], str]) -> list[str]:
@@ -67,15 +68,14 @@ def _check_addresses(settings: Settings, name_of: Callable[[str], str]) -> Itera
 
 
 def _check_secrets(settings: Settings, name_of: Callable[[str], str]) -> Iterator[str]:
-    if re.search(r"(^|,)\s*gemini(-sdk)?:", settings.model) and not settings.gemini_api_key:
+    chain = _INLINE_SCRIPT.sub("", settings.model)
+    if re.search(r"(^|,)\s*gemini(-sdk)?:", chain) and not settings.gemini_api_key:
         yield (
             f"{name_of('model')}: gemini needs a key. Set MANICULE_GEMINI_API_KEY, or use "
             "--model extractive, which needs none."
         )
     own_server = settings.openai_base_url.rstrip("/") != _OPENAI
-    if re.search(r"(^|,)\s*openai:", settings.model) and not (
-        settings.openai_api_key or own_server
-    ):
+    if re.search(r"(^|,)\s*openai:", chain) and not (settings.openai_api_key or own_server):
         yield (
             f"{name_of('model')}: openai needs a key. Set MANICULE_OPENAI_API_KEY, or "
             "MANICULE_OPENAI_BASE_URL for a server of your own that needs none."

@@ -50,6 +50,7 @@ def _number(value: object, kind: type[int] | type[float], metadata: Mapping[str,
     except ValueError:
         raise ValueError(f"is not {noun}{unit}. Write digits only.") from None
     low, high = metadata["limits"]
-    if not math.isfinite(number) or not low <= number <= high:
-        raise ValueError(f"is out of range. Use {low} to {high}{unit}.")
+    if not math.isfinite(number) or not (low or 0) <= number <= (high or math.inf):
+        limits = f"{low or 0} to {high}" if high else f"{low or 0} or more"
+        raise ValueError(f"is out of range. Use {limits}{unit}.")
     return number

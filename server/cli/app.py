@@ -1,0 +1,297 @@
+"""The command line: what can be said, with help that teaches. What it does is next door."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from server.config.read import SettingsError, read_settings
+from server.config.settings import Settings
+
+DEFAULT_URL = "ws://127.0.0.1:8080/ws"
+EXIT_CODES = "Exit codes: 0 completed, 1 failed, 2 usage, 3 cannot connect, 130 cancelled."
+
+app = typer.Typer(
+    name="manicule",
+    help=(
+        "☞ Answers questions about product manuals, with page citations it has checked.\n\n"
+        "Try it:\n\n"
+        "- `manicule serve` (demo manuals, no keys needed)\n"
+        "- `manicule serve --manuals ~/Manuals` (your own PDFs)\n"
+        "- `manicule search td17`\n"
+        '- `manicule ask "How do I reset it?" --product td17`\n\n'
+        "Each command explains itself: manicule COMMAND --help"
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+catalog_app = typer.Typer(no_args_is_help=True, help="Make and check catalog files.")
+app.add_typer(catalog_app, name="catalog")
+
+Url = Annotated[str, typer.Option(help="The server's socket.", metavar="URL")]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option(help="File of variables. Default: .env in this folder, if there.", metavar="FILE"),
+]
+Manuals = Annotated[
+    str | None, typer.Option(help="Folder of PDF, HTML, Markdown or text files.", metavar="FOLDER")
+]
+CatalogFile = Annotated[
+    str | None, typer.Option(help="Catalog file, TOML or JSON.", metavar="FILE")
+]
+ModelChain = Annotated[
+    str | None,
+    typer.Option(
+        help="Models, tried in order: gemini:NAME, openai:NAME, gemini-sdk:NAME, extractive, "
+        "scripted:FILE.",
+        metavar="CHAIN",
+    ),
+]
+CacheUrl = Annotated[
+    str | None, typer.Option(help="Redis for manual texts and answers.", metavar="URL")
+]
+LogUrl = Annotated[
+    str | None, typer.Option(help="Redis for answer logs and feedback.", metavar="URL")
+]
+Store = Annotated[
+    str | None, typer.Option(help="SQLite or PostgreSQL: the store of record.", metavar="URL")
+]
+DataDir = Annotated[
+    str | None, typer.Option(help="Everything kept on disk. Default: data.", metavar="FOLDER")
+]
+PromptsDir = Annotated[
+    str | None, typer.Option(help="Prompts that add to the built-in ones.", metavar="FOLDER")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"manicule {installed_version('manicule')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Hold what stands before any command."""
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    _version(True)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address. Default: 127.0.0.1.", metavar="HOST")
+    ] = None,
+    port: Annotated[
+        str | None, typer.Option(help="Port; 0 picks a free one. Default: 8080.", metavar="PORT")
+    ] = None,
+    catalog: CatalogFile = None,
+    manuals: Manuals = None,
+    model: ModelChain = None,
+    store: Store = None,
+    cache_url: CacheUrl = None,
+    log_url: LogUrl = None,
+    data_dir: DataDir = None,
+    prompts_dir: PromptsDir = None,
+    workers: Annotated[
+        str | None, typer.Option(help="Processes that share the port.", metavar="N")
+    ] = None,
+    insecure: Annotated[
+        bool | None,
+        typer.Option(
+            "--insecure", help="Listen on other addresses than this machine's without keys."
+        ),
+    ] = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Start a server: page, socket and metrics on one port.
+
+    Every option is a variable too (MANICULE_PORT, MANICULE_MODEL, ...), and more settings are
+    variables only: see docs/configuration.md. Options win over variables, variables over .env. Give
+    URLs with passwords as variables: other users of a machine can see a program's options.
+
+    With neither --catalog nor --manuals the server answers about its demo catalog. A cache that
+    cannot be reached is a warning: answers work without it. A mistake in the settings ends the
+    start with one line each.
+
+    Examples:
+
+    - `manicule serve --manuals ~/Manuals --port 9000`
+    - `MANICULE_GEMINI_API_KEY=... manicule serve --model gemini:gemini-2.5-flash,extractive`
+    """
+    given = {
+        "host": host,
+        "port": port,
+        "catalog": catalog,
+        "manuals": manuals,
+        "model": model,
+        "store": store,
+        "cache_url": cache_url,
+        "log_url": log_url,
+        "data_dir": data_dir,
+        "prompts_dir": prompts_dir,
+        "workers": workers,
+        "insecure": insecure,
+    }
+    settings = _settings(given, env_file)
+    from server.cli.launch import run_server
+
+    raise typer.Exit(run_server(settings))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    product: Annotated[
+        str, typer.Option("--product", "-p", help="Product id, or its name, nearly.", metavar="ID")
+    ],
+    url: Url = DEFAULT_URL,
+    scenario: Annotated[
+        str | None, typer.Option(help="general, studio, live, or a configured one.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language of the answer, such as en, fr or de-CH.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print each event as a line.")] = False,
+) -> None:
+    """Ask a running server about a product; the answer appears as it is written.
+
+    Numbers in green brackets are citations: the pages and their own words follow below the answer.
+    Ctrl-C cancels the answer, also on the server.
+
+    Exit codes: 0 completed, 1 failed, 2 usage, 3 cannot connect, 130 cancelled.
+
+    Examples:
+
+    - `manicule ask "How do I do a factory reset?" --product td-17`
+    - `manicule ask "Quel est le niveau de sortie ?" -p "roland td17" --language fr`
+    - `manicule ask "How loud?" -p td-17 --json | jq -r 'select(.delta) | .delta'`
+    """
+    from server.cli.ask import Question, run_ask
+
+    if not question.strip():
+        raise typer.BadParameter("write a question", param_hint="QUESTION")
+    raise typer.Exit(run_ask(Question(question, product, url, scenario, language, json)))
+
+
+@app.command()
+def search(
+    query: Annotated[list[str], typer.Argument(help="Words of a product's name, nearly.")],
+    url: Url = DEFAULT_URL,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="Most products shown.")] = 8,
+    json: Annotated[bool, typer.Option("--json", help="Print each product as a line.")] = False,
+) -> None:
+    """Search the products of a running server.
+
+    Exit codes: 0 found, 1 nothing found or failed, 2 usage, 3 cannot connect.
+
+    Example: `manicule search td 17`
+    """
+    from server.cli.ask import run_search
+
+    raise typer.Exit(run_search(" ".join(query)[:200], url, limit, as_json=json))
+
+
+@app.command()
+def check(
+    catalog: CatalogFile = None,
+    manuals: Manuals = None,
+    model: ModelChain = None,
+    store: Store = None,
+    cache_url: CacheUrl = None,
+    log_url: LogUrl = None,
+    data_dir: DataDir = None,
+    prompts_dir: PromptsDir = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Look at everything a server would need, without starting one.
+
+    Settings, data folder, catalog, prompts, Redis, store and each model get a line: ok, or failed
+    with what to do. Exit codes: 0 all is well, 1 something failed, 2 the settings are wrong.
+
+    Example: `manicule check --manuals ~/Manuals --cache-url redis://127.0.0.1:6379/0`
+    """
+    given = {
+        "catalog": catalog,
+        "manuals": manuals,
+        "model": model,
+        "store": store,
+        "cache_url": cache_url,
+        "log_url": log_url,
+        "data_dir": data_dir,
+        "prompts_dir": prompts_dir,
+    }
+    settings = _settings(given, env_file)
+    from server.cli.checking import run_check
+
+    raise typer.Exit(run_check(settings))
+
+
+@catalog_app.command("build")
+def catalog_build(
+    folder: Annotated[Path, typer.Argument(help="Folder of manuals.", metavar="FOLDER")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of the terminal.")
+    ] = None,
+) -> None:
+    """Write a catalog file for a folder of manuals, to be completed by hand.
+
+    Names come from the titles of the PDFs where these say something, else from the file names. Add
+    brands, categories, aliases and accessories, then: manicule serve --catalog FILE
+
+    Example: `manicule catalog build ~/Manuals --output catalog.toml`
+    """
+    from server.manuals.catalog import CatalogError, catalog_from_folder, dump_toml
+
+    try:
+        catalog = catalog_from_folder(folder)
+    except CatalogError as error:
+        _fail(error.problems, 1)
+    target = output.absolute().parent if output else None
+    text = dump_toml(catalog, relative_to=target)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        _fail((f"{output}: is there already. Remove it or name another file.",), 1)
+    except OSError as error:
+        _fail((f"{output}: cannot be written ({error.strerror}). Choose another place.",), 1)
+    typer.echo(f"{len(catalog)} products in {output}. Next: manicule serve --catalog {output}")
+
+
+def _settings(given: Mapping[str, object], env_file: Path | None) -> Settings:
+    if env_file is None and Path(".env").is_file():
+        env_file = Path(".env")
+    try:
+        return read_settings(given, os.environ, env_file)
+    except SettingsError as error:
+        _fail(error.problems, 2)
+
+
+def _fail(problems: tuple[str, ...], code: int) -> NoReturn:
+    from server.cli.text import one_line
+
+    for problem in problems:
+        sys.stderr.write(f"{one_line(problem)}\n")
+    raise typer.Exit(code)

@@ -1,0 +1,180 @@
+"""`manicule serve`: reads what is to be served, listens, says where to look, and serves.
+
+With several workers this process only watches: it listens once, the workers share the socket, and
+a worker that dies is replaced, unless it dies young, which would go on for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Final, Literal
+
+import structlog
+
+from prompts.library import PromptError
+from server.app import SERVER_VERSION, Plan, make_plan
+from server.cli.text import one_line
+from server.config.settings import Settings, hide_secret
+from server.llm.chain import ChainError
+from server.llm.prices import PriceTableError
+from server.manuals.products import CatalogError
+from server.serving import ListenError, address_of, listen, serve
+from server.storage.checks import check_cache, check_log
+from server.telemetry.logs import configure_logs
+
+CONFIGURATION: Final = 2
+FAILED: Final = 1
+YOUNG_S: Final = 10.0
+"""A worker that dies before this age did not die of its work: the server stops."""
+
+log = structlog.get_logger("manicule")
+
+
+def run_server(settings: Settings) -> int:
+    """Serve until told to stop; returns the exit code. What is wrong is told in a line each."""
+    configure_logs(settings.log_level, log_form(settings))
+    try:
+        plan = make_plan(settings)
+        sock = listen(settings)
+    except (CatalogError, PromptError) as error:
+        return _complain(error.problems, CONFIGURATION)
+    except (ChainError, PriceTableError) as error:
+        return _complain([str(error)], CONFIGURATION)
+    except ListenError as error:
+        return _complain([str(error)], FAILED)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}. Check the path and its permissions."
+        return _complain([what], FAILED)
+    log.info("starting", version=SERVER_VERSION, **settings.redacted())
+    if settings.workers == 1:
+        return _serve_here(plan, sock, lambda: _announce(plan, sock))
+    _announce(plan, sock)
+    return _Workers(plan, sock).run()
+
+
+def log_form(settings: Settings) -> Literal["json", "console"]:
+    """Return the form of the log: `auto` is for people on a terminal, for programs elsewhere."""
+    if settings.log_format == "auto":
+        return "console" if sys.stderr.isatty() else "json"
+    return "console" if settings.log_format == "console" else "json"
+
+
+def _complain(problems: tuple[str, ...] | list[str], code: int) -> int:
+    for problem in problems:
+        sys.stderr.write(f"{one_line(problem)}\n")
+    return code
+
+
+def _serve_here(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -> int:
+    async def run() -> None:
+        warning = asyncio.create_task(_warn_of_services(plan.settings), name="warn-of-services")
+        try:
+            await serve(plan, sock, announce)
+        finally:
+            warning.cancel()
+            await asyncio.gather(warning, return_exceptions=True)
+
+    asyncio.run(run())
+    return 0
+
+
+async def _warn_of_services(settings: Settings) -> None:
+    """A service that is away or unfit at the start is a warning: answers work without it."""
+    for name, url, check in (
+        ("cache", settings.cache_url, check_cache),
+        ("log", settings.log_url, check_log),
+    ):
+        for finding in await check(url) if url else []:
+            if not finding.ok:
+                log.warning(
+                    "service_unfit",
+                    service=name,
+                    url=hide_secret(url),
+                    what=finding.what,
+                    remedy=finding.remedy,
+                )
+
+
+def _announce(plan: Plan, sock: socket.socket) -> None:
+    settings, page = plan.settings, address_of(sock)
+    source = settings.manuals or settings.catalog or "demo catalog"
+    number = len(plan.catalog)
+    lines = [
+        f"manicule {SERVER_VERSION} is ready: {page}",
+        f"  page      {page}/",
+        f"  socket    {page.replace('http', 'ws', 1)}/ws",
+        f"  products  {number} ({source})",
+        f"  model     {', '.join(plan.chain.names)}",
+        f"  cache     {hide_secret(settings.cache_url) if settings.cache_url else 'in process'}",
+        f"  data      {settings.data_dir.absolute()}",
+    ]
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
+    sys.stdout.flush()
+
+
+def printable(line: str) -> str:
+    """Return the line without anything that could break it, its own spaces kept."""
+    return "".join(char if char.isprintable() else " " for char in line)
+
+
+class _Workers:
+    """The processes that share the socket. Their parent serves nothing itself."""
+
+    def __init__(self, plan: Plan, sock: socket.socket) -> None:
+        self._plan = plan
+        self._sock = sock
+        self._started: dict[int, float] = {}
+        self._stopping = False
+        self._code = 0
+
+    def run(self) -> int:
+        """Keep the workers running until SIGTERM or SIGINT; returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+        for _ in range(self._plan.settings.workers):
+            self._fork()
+        while self._started:
+            pid, status = os.wait()
+            age_s = time.monotonic() - self._started.pop(pid, 0.0)
+            if self._stopping:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            log.error("worker_died", pid=pid, exit_code=code, age_s=round(age_s, 1))
+            if age_s < YOUNG_S:
+                self._code = FAILED
+                self._stop(signal.SIGTERM)
+            else:
+                self._fork()
+        return self._code
+
+    def _fork(self) -> None:
+        pid = os.fork()
+        if pid:
+            self._started[pid] = time.monotonic()
+            return
+        code = FAILED
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            code = _serve_here(self._plan, self._sock, lambda: None)
+        except Exception:
+            log.exception("worker_failed")
+        finally:
+            os._exit(code)
+
+    def _signalled(self, number: int, _frame: object) -> None:
+        self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        self._stopping = True
+        for pid in tuple(self._started):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
