@@ -108,9 +108,11 @@ class RedisServer:
         self.stop()
         self.start()
 
-    def run(self, *command: str | bytes | int) -> object:
-        """One command on a connection of its own, for planting and looking."""
+    def run(self, *command: str | bytes | int, raw: bool = False) -> object:
+        """One command on a connection of its own; `raw` leaves the reply as bytes."""
         with redis.Redis(port=self.port, socket_timeout=START_S) as client:
+            if raw:
+                client.response_callbacks.clear()
             return client.execute_command(*command)
 
 

@@ -40,6 +40,8 @@ def split_url(url: str) -> tuple[str, bool]:
     asked = mark == "cluster" or any(
         name == "cluster" and value.lower() in ("true", "1", "yes") for name, value in query
     )
+    if not asked and "cluster=" not in parts.query:
+        return url, False
     kept = urlencode([(name, value) for name, value in query if name != "cluster"])
     return urlunsplit((scheme, parts.netloc, parts.path, kept, "")), asked
 

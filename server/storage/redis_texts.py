@@ -72,6 +72,8 @@ class RedisTextCache:
             key = TEXT_PREFIX + stored.id
             await self._client.call("SET", key, data, "PX", _ms(ttl_s), size=len(data))
         except StorageError:
+            # The hash may already be the new one: better no entry than one that never verifies.
+            await self.delete(stored.id)
             return False
         return True
 

@@ -1,0 +1,112 @@
+"""Everything that is kept in Redis, in a real cluster of two."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from server.storage.blobs import RedisBlobCache
+from server.storage.checks import check_cache, check_log
+from server.storage.leases import RedisLeases
+from server.storage.popularity import RedisPopularity
+from server.storage.redis_client import RedisClient
+from server.storage.redis_texts import RedisTextCache
+from server.storage.texts import Miss, StoredText, fingerprint
+from server.storage.tracking import RedisInvalidations
+
+IDS = [f"manual-{n}" for n in range(12)]
+
+
+async def until(check, bound_s: float = 20.0):
+    deadline = time.monotonic() + bound_s
+    while not check():
+        assert time.monotonic() < deadline, "the awaited state did not come"
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def cluster_url(redis_server):
+    nodes = [redis_server("--cluster-enabled", "yes") for _ in range(2)]
+    nodes[0].run("CLUSTER", "ADDSLOTSRANGE", 0, 8000)
+    nodes[1].run("CLUSTER", "ADDSLOTSRANGE", 8001, 16383)
+    nodes[0].run("CLUSTER", "MEET", "127.0.0.1", nodes[1].port)
+    await until(
+        lambda: all(b"cluster_state:ok" in node.run("CLUSTER", "INFO", raw=True) for node in nodes)
+    )
+    return f"redis+cluster://127.0.0.1:{nodes[0].port}"
+
+
+def stored(manual_id: str) -> StoredText:
+    text = f"text of {manual_id}"
+    return StoredText(manual_id, text, fingerprint(text, ""), "T", 1.0)
+
+
+async def test_every_port_works_over_all_nodes(cluster_url):
+    faults = []
+    client = RedisClient(cluster_url, on_fault=faults.append)
+    texts = RedisTextCache(client)
+    for manual_id in IDS:
+        assert await texts.put(stored(manual_id), ttl_s=60)
+        assert await texts.touch(stored(manual_id), ttl_s=60)
+        assert await texts.get(manual_id) == stored(manual_id)
+        assert not isinstance(await texts.head(manual_id), Miss)
+    assert await texts.present([*IDS, "other"]) == set(IDS)
+    await texts.used(IDS)
+    await texts.delete(IDS[0])
+    assert await texts.get(IDS[0]) is Miss.ABSENT
+
+    blobs = RedisBlobCache(client)
+    for n in range(10):
+        await blobs.put(f"k{n}", b"v", ttl_s=60)
+        assert await blobs.get(f"k{n}") == b"v"
+
+    leases = RedisLeases(client)
+    lease = await leases.acquire("a", ttl_s=30)
+    assert await leases.acquire("a", ttl_s=30) is None
+    assert await leases.renew(lease, ttl_s=30)
+    await leases.release(lease)
+    assert await leases.acquire("a", ttl_s=30)
+
+    popularity = RedisPopularity(client, lambda: 1_790_000_000.0)
+    await popularity.add({"a": 1, "b": 2})
+    assert await popularity.top(2) == ["b", "a"]
+    assert faults == []
+    await client.aclose()
+
+
+async def test_invalidations_come_from_every_node(cluster_url):
+    client = RedisClient(cluster_url)
+    invalidations = RedisInvalidations(client)
+    told = []
+    invalidations.listen(told.append)
+    await invalidations.start()
+    await until(lambda: invalidations.live)
+    assert len(await client.primaries()) == 2
+    told.clear()
+    for manual_id in IDS:
+        await client.call("SET", f"doc_text:{manual_id}", "1")
+    await until(lambda: set(told) == set(IDS))
+    await invalidations.aclose()
+    await client.aclose()
+
+
+async def test_checks_read_a_cluster_and_notice_a_missing_mark(cluster_url):
+    assert all(finding.ok for finding in await check_cache(cluster_url))
+    assert [finding.ok for finding in await check_log(cluster_url)] == [True, True, True, False]
+    [finding, *_] = await check_cache(cluster_url.replace("+cluster", ""))
+    assert not finding.ok
+    assert "redis+cluster://" in finding.remedy
+
+
+async def test_f61_a_cluster_addressed_as_one_server_is_only_a_cache_that_misses(cluster_url):
+    faults = []
+    client = RedisClient(cluster_url.replace("+cluster", ""), on_fault=faults.append)
+    texts = RedisTextCache(client)
+    written = [await texts.put(stored(manual_id), ttl_s=60) for manual_id in IDS]
+    found = [await texts.get(manual_id) for manual_id in IDS]
+    assert not all(written)
+    assert all(one == stored(i) or isinstance(one, Miss) for i, one in zip(IDS, found, strict=True))
+    assert set(faults) == {"moved"}
+    await client.aclose()
