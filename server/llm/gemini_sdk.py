@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import importlib
 import threading
+import time
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
@@ -264,12 +265,15 @@ def _guard(response: _Untyped, *args: object, **kwargs: object) -> None:
     if encoding not in ("", "identity"):
         response.close()
         raise UpstreamError("malformed", "the model's server sent a compressed answer unasked")
-    read = response.iter_content
+    read, cancel = response.iter_content, _CURRENT.cancel
 
     def bounded(*args: _Untyped, **kwargs: _Untyped) -> Iterator[Any]:
         size = 0
         for chunk in read(*args, **kwargs):
             size += len(chunk)
+            if cancel is not None and cancel.cancelled:
+                response.close()
+                return
             if size > MAX_BODY_BYTES:
                 response.close()
                 raise UpstreamError("too_large", f"the answer is over {MAX_BODY_BYTES} bytes")
@@ -277,8 +281,8 @@ def _guard(response: _Untyped, *args: object, **kwargs: object) -> None:
 
     if response.ok:
         response.iter_content = bounded
-    if _CURRENT.cancel is not None:
-        _CURRENT.cancel.attach(response)
+    if cancel is not None:
+        cancel.attach(response)
 
 
 def _translate(error: Exception) -> UpstreamError:
@@ -289,7 +293,9 @@ def _translate(error: Exception) -> UpstreamError:
     if isinstance(code, int) and 400 <= int(code) < 600:
         response = getattr(error, "response", None)
         headers = getattr(response, "headers", {})
-        return error_from_status(int(code), parse_retry_after(headers.get("retry-after"), 0.0))
+        return error_from_status(
+            int(code), parse_retry_after(headers.get("retry-after"), time.time())
+        )
     names = {base.__name__ for base in type(error).__mro__}
     if "Timeout" in names or "RetryError" in names:
         return UpstreamError("timeout", "the model's server did not answer in time")

@@ -20,6 +20,9 @@ from server.llm.usage import estimate_usage
 
 _WORDS = ("one ", "two ", "more ", "words ", "of ", "the ", "script ", "here ")
 
+PIECES_PER_TURN = 16
+"""Pieces given without a pause before everybody else has a turn."""
+
 
 class Scripted:
     """Runs its script for every question anew.
@@ -61,7 +64,7 @@ class Scripted:
         usage: Usage | None = None
         finish: FinishReason = "stop"
         signal: float | None = None
-        chars = 0
+        chars = pieces = 0
         for step in self._steps:
             if isinstance(step, Fail):
                 message = f"the script fails here: {step.kind}"
@@ -69,8 +72,11 @@ class Scripted:
             if isinstance(step, Say | Words | Stall):
                 for wait_s, text in _pieces(step):
                     due_s += wait_s
+                    pieces += 1
                     if wait_s and due_s > loop.time():
                         await asyncio.sleep(due_s - loop.time())
+                    elif pieces % PIECES_PER_TURN == 0:
+                        await asyncio.sleep(0)
                     if text:
                         chars += len(text)
                         yield TextDelta(text)

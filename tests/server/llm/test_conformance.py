@@ -4,14 +4,17 @@ import asyncio
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from upstream import TEXTS, Plan, Upstream
 
+from server.llm.extractive import Extractive
 from server.llm.gemini import Gemini
 from server.llm.gemini_sdk import GeminiSdk
 from server.llm.openai import OpenAI
 from server.llm.port import (
+    ContextPassage,
     Finish,
     Model,
     ModelEvent,
@@ -21,6 +24,7 @@ from server.llm.port import (
     UpstreamError,
     Usage,
 )
+from server.llm.scripted import Scripted
 
 KEY = "key-canary-1234"
 REQUEST = ModelRequest(
@@ -40,6 +44,11 @@ MODELS: dict[str, Callable[..., Model]] = {
     "gemini-sdk": lambda url, **limits: GeminiSdk("m-1", api_key=KEY, base_url=url, **limits),
 }
 HTTP = ("gemini", "openai")
+LOCAL: dict[str, Callable[[], Model]] = {
+    "scripted": lambda: Scripted(first_token_timeout_s=20, inter_token_timeout_s=20),
+    "extractive": Extractive,
+}
+PASSAGE = ContextPassage(12, "Power", "The pedal needs a 9 V supply. Use no other.", 0, 0.9)
 
 
 @pytest.fixture(params=MODELS)
@@ -106,6 +115,30 @@ async def test_happy_path_is_byte_exact_with_usage(provider):
     assert finish_of(events) == "stop"
     assert len(upstream.requests) == 1
     assert model.name == f"{provider}:m-1"
+
+
+@pytest.mark.parametrize("name", LOCAL)
+async def test_local_models_keep_the_order_and_their_name(name):
+    model = LOCAL[name]()
+    question = replace(REQUEST, question="Which supply does the pedal need?", passages=(PASSAGE,))
+    events = await collect(model, question)
+    assert text_of(events)
+    assert finish_of(events) == "stop"
+    assert events[-2].estimated
+    assert model.name == name
+    assert await collect(model, question) == events
+    await model.check()
+    await model.aclose()
+
+
+@pytest.mark.parametrize("name", LOCAL)
+async def test_local_models_can_be_closed_in_mid_answer(name):
+    model = LOCAL[name]()
+    question = replace(REQUEST, question="Which supply does the pedal need?", passages=(PASSAGE,))
+    async with aclosing(model.stream(question)) as events:
+        assert isinstance(await anext(events), TextDelta)
+    with pytest.raises(StopAsyncIteration):
+        await anext(events)
 
 
 async def test_texts_come_as_they_are_sent(http_provider):
