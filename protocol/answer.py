@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypedDict
 
 from msgspec import UNSET, UnsetType
@@ -25,6 +25,7 @@ from protocol.events import (
     Stage,
     StartedResponse,
 )
+from protocol.guard import OutputGuard
 from protocol.items import MAX_CLAIM_CHARS, DropReason, ItemMaker
 from protocol.markers import Marker, MarkerParser
 from protocol.markers import Text as PlainText
@@ -45,7 +46,9 @@ class AnswerStream:
     gives the same joined deltas and the same items.
     """
 
-    def __init__(self, response_id: str, *, epoch: int = 1) -> None:
+    def __init__(
+        self, response_id: str, *, epoch: int = 1, link_hosts: Collection[str] = ()
+    ) -> None:
         self.response_id = response_id
         self.epoch = epoch
         self.state = AnswerState.NEW
@@ -53,6 +56,7 @@ class AnswerStream:
         self.dropped: Counter[DropReason] = Counter()
         self._next_number = 0
         self._parser = MarkerParser()
+        self._guard = OutputGuard(link_hosts)
         self._maker = ItemMaker()
         self._written: list[str] = []
         self._written_chars = 0
@@ -137,6 +141,7 @@ class AnswerStream:
     def end_text(self) -> None:
         """Take the end of the model's text: what is still held back is text after all."""
         self._absorb(self._parser.close())
+        self._write(self._guard.flush())
 
     def take(self) -> list[AnyAnswerEvent]:
         """Return the events that are ready, in order, each with its number."""
@@ -156,20 +161,24 @@ class AnswerStream:
         has_item = False
         for part in parts:
             if isinstance(part, PlainText):
-                self._write(part.text)
+                self._write(self._guard.feed(part.text))
             else:
                 has_item = self._add_item(part) or has_item
         return has_item
 
     def _write(self, text: str) -> None:
+        if not text:
+            return
         self._written.append(text)
         self._written_chars += len(text)
         self._claim = (self._claim + text)[-MAX_CLAIM_CHARS:]
         self._pending_text.append(text)
 
     def _add_item(self, marker: Marker) -> bool:
+        self._write(self._guard.flush())
         item_id = f"item_{len(self.items) + 1}"
-        made = self._maker.make(marker, item_id, self._written_chars, self._claim)
+        body = marker.body if marker.kind == "citation" else self._guard.clean(marker.body)
+        made = self._maker.make(marker.kind, body, item_id, self._written_chars, self._claim)
         if isinstance(made, str):
             self.dropped[made] += 1
             return False

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from protocol.citations import Dropped, parse_pointer, resolve
 from protocol.events import AnyItem, Citation, FollowUp, ProTip, Suggestion, WarningNote
-from protocol.markers import Marker
+from protocol.markers import MarkerKind
 
 DropReason = Literal["malformed", "page_not_in_context", "quote_not_found", "unsupported"]
 
@@ -42,29 +42,31 @@ class ItemMaker:
     manual: CitableText = field(default_factory=CitableText)
     find_product: Callable[[str], str | None] = no_product
 
-    def make(self, marker: Marker, item_id: str, offset: int, claim: str) -> AnyItem | DropReason:
-        """Return the item for `marker`, or why there is none.
+    def make(
+        self, kind: MarkerKind, body: str, item_id: str, offset: int, claim: str
+    ) -> AnyItem | DropReason:
+        """Return the item for a marker of this kind and body, or why there is none.
 
         `claim` is the answer's text before the marker.
         """
-        match marker.kind:
+        match kind:
             case "citation":
-                return self._cite(marker.body, item_id, offset, claim[-MAX_CLAIM_CHARS:])
+                return self._cite(body, item_id, offset, claim[-MAX_CLAIM_CHARS:])
             case "suggestion":
-                product_id = self.find_product(marker.body)
+                product_id = self.find_product(body)
                 return Suggestion(
                     id=item_id,
                     offset=offset,
-                    text=marker.body,
+                    text=body,
                     known=product_id is not None,
                     product_id=UNSET if product_id is None else product_id,
                 )
             case "pro_tip":
-                return ProTip(id=item_id, offset=offset, text=marker.body)
+                return ProTip(id=item_id, offset=offset, text=body)
             case "warning":
-                return WarningNote(id=item_id, offset=offset, text=marker.body)
+                return WarningNote(id=item_id, offset=offset, text=body)
             case "follow_up":
-                return FollowUp(id=item_id, offset=offset, text=marker.body)
+                return FollowUp(id=item_id, offset=offset, text=body)
             case "edit":  # belongs to the task `improve`, never to an answer
                 return "unsupported"
 

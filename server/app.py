@@ -156,6 +156,7 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
             ticker=ticker,
             clock=time.monotonic,
             timeout_s=_longest_answer_s(settings),
+            link_hosts=settings.link_hosts,
         )
         answering = Answering(
             catalog=plan.catalog,

@@ -10,11 +10,19 @@ from server.manuals.context import Context
 
 Guidance = Literal["answer", "hedge", "rephrase", "abstain"]
 
-INTERCEPT = -2.0
-SHARE_WEIGHT = 6.0
-MARGIN_WEIGHT = 1.0
-LEVEL_MARGIN = 0.03
-"""Two unlike sections whose scores are this near are level."""
+INTERCEPT = -2.8
+SHARE_WEIGHT = 6.4
+MARGIN_WEIGHT = 2.4
+"""The three constants of the logistic. They were fitted on 357 human questions about a television,
+each asked of its own manual (right: one of the first three passages is on a right page) and, at a
+quarter of the weight, of another product's manual (always wrong). Checked on 464 questions over
+six other manuals: area under the curve 0.99 for questions about another product (0.98 where it was
+fitted), expected calibration error 0.08. Near misses, the right pages taken out of the right
+manual, are told apart far less well: 0.69 for human questions, 0.95 for questions that repeat a
+title."""
+
+LEVEL_MARGIN = 0.02
+"""Two sections whose best scores are this near are level: nothing tells which one is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +47,15 @@ def assess(
 ) -> Judgement:
     """Judge an answer by its search; `context` is None when there was no manual to search.
 
-    `model_signal` is the model's own confidence, 0..1, where it gave one. Without a manual the
-    confidence is None and the guidance `hedge`: whatever was said rests on general knowledge.
+    `model_signal` is the model's own confidence, 0..1, where it gave one. `is_confused`: the
+    question has no content words, or two sections answer it equally well. Without a manual the
+    confidence is None, since nothing was there to be sure of.
     """
     if context is None:
-        return Judgement(None, is_confused=False, guidance="hedge")
+        return Judgement(None, is_confused=False, guidance="abstain")
     bears = bool(context.passages)
     is_confused = context.question_terms == 0 or (bears and context.margin < LEVEL_MARGIN)
-    confidence = estimate(context.share, context.margin, model_signal) if bears else 0.0
+    confidence = estimate(context.share, context.margin, model_signal)
     return Judgement(confidence, is_confused, _guide(confidence, is_confused, bears, thresholds))
 
 

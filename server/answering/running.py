@@ -41,6 +41,7 @@ class Machinery:
     ticker: FrameTicker
     clock: Callable[[], float]
     timeout_s: float
+    link_hosts: tuple[str, ...] = ()
 
 
 class RunningAnswer:
@@ -62,7 +63,7 @@ class RunningAnswer:
         self.done = asyncio.Event()
         self._machinery = machinery
         self._publish = publish
-        self._stream = AnswerStream(question.response_id)
+        self._stream = AnswerStream(question.response_id, link_hosts=machinery.link_hosts)
         self._facts = Facts(question)
         self._cancelled_by_client = False
         self._task: asyncio.Task[None] | None = None

@@ -78,6 +78,9 @@ class Settings:
     openai_base_url: str = setting(
         "https://api.openai.com/v1", "Address of an OpenAI-compatible server."
     )
+    link_hosts: tuple[str, ...] = setting(
+        (), "Hosts whose web addresses may stand in answers; all others are made plain text."
+    )
     max_output_tokens: int = setting(1024, "Longest answer.", unit="tokens", low=1, high=65_536)
     first_token_timeout_s: float = setting(
         8.0, "Longest wait for a model's first token.", unit="s", low=0.1, high=600
@@ -122,6 +125,8 @@ class Settings:
     extract_cpu_s: int = setting(
         20, "Processor time for reading one manual.", unit="s", low=1, high=600
     )
+    extract_wall_s: float = setting(30.0, "Longest time for reading one manual.", unit="s", low=1)
+    max_manual_pages: int = setting(10_000, "Longest manual.", unit="pages", low=1)
     extract_memory_bytes: int = setting(
         1536 * 2**20, "Memory for reading one.", unit="bytes", low=256 * 2**20, high=2**36
     )

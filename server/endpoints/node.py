@@ -10,17 +10,10 @@ from typing import Protocol
 from protocol.events import SessionFacts
 from server.answering.service import Answering
 from server.endpoints.origins import OriginRule
+from server.manuals.library import Library
 from server.manuals.products import Catalog
 from server.manuals.search import ProductSearch
 from server.telemetry.metrics import Metrics
-
-
-class CachedManuals(Protocol):
-    """Says which manuals are ready."""
-
-    def is_cached(self, manual_id: str) -> bool:
-        """Whether the manual is prepared in this process."""
-        ...
 
 
 class Drainable(Protocol):
@@ -42,7 +35,7 @@ class Node:
     catalog: Catalog
     answering: Answering
     search: ProductSearch
-    manuals: CachedManuals
+    manuals: Library
     origins: OriginRule
     metrics: Metrics
     clock: Callable[[], float]

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
+from protocol.events import AttemptReason, FallbackName
 from server.llm.port import (
     Finish,
     Model,
@@ -20,8 +21,6 @@ from server.llm.port import (
 )
 from server.llm.usage import estimate_usage
 
-AttemptReason = Literal["first", "retry", "hedge", "failover", "continue", "fallback"]
-
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -30,7 +29,7 @@ class Attempt:
     number: int
     model: str
     reason: AttemptReason
-    fallback: str | None = None
+    fallback: FallbackName | None = None
 
 
 ChainEvent = Attempt | ModelEvent
