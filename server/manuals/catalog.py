@@ -232,7 +232,8 @@ def dump_toml(catalog: Catalog, relative_to: Path | None = None) -> str:
     """Write a catalog as TOML that `load_catalog` reads back to the same products.
 
     With `relative_to` (the folder the file will be in), manual paths below it are written
-    relative, so that folder and file can move together.
+    relative, so that folder and file can move together. Raises `CatalogError` for a path that TOML
+    cannot hold.
     """
     return "\n".join(_dump_product(product, relative_to) for product in catalog.products)
 
@@ -245,6 +246,8 @@ def _dump_product(product: Product, relative_to: Path | None) -> str:
     lines += [f"{name} = [{', '.join(map(_quote, each))}]" for name, each in lists.items() if each]
     if product.manual:
         pairs = {name: getattr(product.manual, name) for name in _MANUAL_FIELDS}
+        if any("\udc80" <= char <= "\udcff" for char in pairs["path"] or ""):  # undecodable bytes
+            raise CatalogError([f"{pairs['path']!a}: the name is not UTF-8. Rename the file."])
         if pairs["path"] and relative_to and Path(pairs["path"]).is_relative_to(relative_to):
             pairs["path"] = Path(pairs["path"]).relative_to(relative_to).as_posix()
         inner = ", ".join(f"{name} = {_quote(value)}" for name, value in pairs.items() if value)

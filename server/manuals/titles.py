@@ -67,6 +67,8 @@ def main() -> None:
     """Read paths from standard input, write one JSON string a line: the title or nothing."""
     timeout_s = float(sys.argv[1])
     paths = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").split("\0")
+    import pypdf  # noqa: F401 - so that no file's time is spent on it
+
     _limit_memory()
     logging.disable()
     for path in paths:
