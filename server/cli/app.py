@@ -263,10 +263,9 @@ def catalog_build(
 
     try:
         catalog = catalog_from_folder(folder)
+        text = dump_toml(catalog, relative_to=output.absolute().parent if output else None)
     except CatalogError as error:
         _fail(error.problems, 1)
-    target = output.absolute().parent if output else None
-    text = dump_toml(catalog, relative_to=target)
     if output is None:
         sys.stdout.write(text)
         return
