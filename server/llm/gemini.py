@@ -57,7 +57,7 @@ def thinking_config(name: str) -> dict[str, Any]:
 
 
 def contents(request: ModelRequest) -> list[dict[str, Any]]:
-    """The conversation: earlier turns, then facts, manual and question as parts of their own."""
+    """The conversation: earlier turns, then manual and question as parts of their own."""
     turns = [
         {
             "role": "user" if turn.role == "user" else "model",
@@ -65,7 +65,7 @@ def contents(request: ModelRequest) -> list[dict[str, Any]]:
         }
         for turn in request.history
     ]
-    texts = [text for text in (request.facts, request.manual, request.question) if text]
+    texts = [text for text in (request.manual, request.question) if text]
     return [*turns, {"role": "user", "parts": [{"text": text} for text in texts]}]
 
 

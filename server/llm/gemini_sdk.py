@@ -9,7 +9,6 @@ one comes; and it drops error objects inside a stream, which then shows as `trun
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 import threading
 import time
@@ -19,7 +18,6 @@ from typing import Any
 
 from server.llm.deadlines import within_deadlines
 from server.llm.gemini import FINISH_REASONS, contents, model_path
-from server.llm.http_stream import MAX_BODY_BYTES
 from server.llm.port import (
     Finish,
     FinishReason,
@@ -29,6 +27,7 @@ from server.llm.port import (
     UpstreamError,
     Usage,
 )
+from server.llm.sdk_guard import CURRENT, Cancel, guard
 from server.llm.statuses import error_from_status, parse_retry_after
 from server.llm.usage import OutputBudget, estimate_usage
 
@@ -80,9 +79,7 @@ class GeminiSdk:
         self._client = low_level.GenerativeServiceClient(transport="rest", client_options=options)
         self._models = low_level.ModelServiceClient(transport="rest", client_options=options)
         for client in (self._client, self._models):
-            client.transport._session.trust_env = False
-            client.transport._session.headers["accept-encoding"] = "identity"
-            client.transport._session.hooks["response"].append(_guard)
+            guard(client.transport._session)
 
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Answer the request; see `server.llm.port.Model`."""
@@ -160,9 +157,9 @@ class _Answer:
         self.candidates = False
         self._open_chunks = open_chunks
         self._loop = asyncio.get_running_loop()
-        # Not bounded here: `_guard` bounds the whole body, and the thread must never block on us.
+        # Not bounded here: `guard` bounds the whole body, and the thread must never block on us.
         self._queue: asyncio.Queue[str | UpstreamError | None] = asyncio.Queue()
-        self._cancel = _Cancel()
+        self._cancel = Cancel()
         self._thread = threading.Thread(target=self._read, name="gemini-sdk", daemon=True)
 
     async def texts(self) -> AsyncGenerator[str, None]:
@@ -177,7 +174,7 @@ class _Answer:
         self._cancel.cancel()
 
     def _read(self) -> None:
-        _CURRENT.cancel = self._cancel
+        CURRENT.cancel = self._cancel
         last: str | UpstreamError | None = None
         try:
             for chunk in self._open_chunks():
@@ -222,67 +219,6 @@ class _Answer:
             self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
         except RuntimeError:
             self._cancel.cancel()  # the loop is gone, and with it whoever asked
-
-
-class _Cancel:
-    """Cancels a blocking read from another thread: the response, once there is one, is shut."""
-
-    def __init__(self) -> None:
-        self.cancelled = False
-        self._lock = threading.Lock()
-        self._response: Any = None
-
-    def attach(self, response: _Untyped) -> None:
-        with self._lock:
-            self._response = response
-            if self.cancelled:
-                response.close()
-
-    def cancel(self) -> None:
-        with self._lock:
-            self.cancelled = True
-            if self._response is not None:
-                _shut(self._response)
-
-
-class _Current(threading.local):
-    """Which answer this thread reads, for the hook that `requests` calls with the response."""
-
-    cancel: _Cancel | None = None
-
-
-_CURRENT = _Current()
-
-
-def _shut(response: _Untyped) -> None:
-    with contextlib.suppress(Exception):  # already closed: there is nothing left to shut
-        response.raw.shutdown()
-
-
-def _guard(response: _Untyped, *args: object, **kwargs: object) -> None:
-    """Refuse compressed bodies, bound the others, and let the answer be cancelled."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        response.close()
-        raise UpstreamError("malformed", "the model's server sent a compressed answer unasked")
-    read, cancel = response.iter_content, _CURRENT.cancel
-
-    def bounded(*args: _Untyped, **kwargs: _Untyped) -> Iterator[Any]:
-        size = 0
-        for chunk in read(*args, **kwargs):
-            size += len(chunk)
-            if cancel is not None and cancel.cancelled:
-                response.close()
-                return
-            if size > MAX_BODY_BYTES:
-                response.close()
-                raise UpstreamError("too_large", f"the answer is over {MAX_BODY_BYTES} bytes")
-            yield chunk
-
-    if response.ok:
-        response.iter_content = bounded
-    if cancel is not None:
-        cancel.attach(response)
 
 
 def _translate(error: Exception) -> UpstreamError:

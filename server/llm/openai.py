@@ -33,7 +33,7 @@ nothing else than `max_tokens`."""
 
 
 def messages(request: ModelRequest) -> list[dict[str, Any]]:
-    """System, earlier turns, then facts, manual and question as parts of one user message.
+    """System, earlier turns, then manual and question as parts of one user message.
 
     Two user messages in a row would fail with chat templates that want the roles to alternate.
     """
@@ -42,7 +42,7 @@ def messages(request: ModelRequest) -> list[dict[str, Any]]:
         result.append({"role": "system", "content": request.system})
     result += [{"role": turn.role, "content": turn.content} for turn in request.history]
     question: Any = request.question
-    texts = [text for text in (request.facts, request.manual, request.question) if text]
+    texts = [text for text in (request.manual, request.question) if text]
     if len(texts) > 1:
         question = [{"type": "text", "text": text} for text in texts]
     result.append({"role": "user", "content": question})

@@ -11,7 +11,7 @@ CHARS_PER_TOKEN = 4
 def estimate_usage(request: ModelRequest, output_chars: int) -> Usage:
     """Guess the usage of a call from lengths, rounded up, `estimated` set."""
     history = sum(len(turn.content) for turn in request.history)
-    texts = (request.system, request.facts, request.manual, request.question)
+    texts = (request.system, request.manual, request.question)
     input_chars = sum(map(len, texts)) + history
     return Usage(
         input_tokens=-(-input_chars // CHARS_PER_TOKEN),

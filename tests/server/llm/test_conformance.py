@@ -31,7 +31,6 @@ REQUEST = ModelRequest(
     system="SYSTEM",
     manual="MANUAL",
     question="QUESTION",
-    facts="FACTS",
     history=(Turn("user", "EARLIER"), Turn("assistant", "ANSWER")),
     max_output_tokens=64,
 )
@@ -183,7 +182,6 @@ async def test_request_keeps_system_manual_and_question_apart(provider):
                 {
                     "role": "user",
                     "content": [
-                        {"type": "text", "text": "FACTS"},
                         {"type": "text", "text": "MANUAL"},
                         {"type": "text", "text": "QUESTION"},
                     ],
@@ -203,7 +201,7 @@ async def test_request_keeps_system_manual_and_question_apart(provider):
             {"role": "model", "parts": [{"text": "ANSWER"}]},
             {
                 "role": "user",
-                "parts": [{"text": "FACTS"}, {"text": "MANUAL"}, {"text": "QUESTION"}],
+                "parts": [{"text": "MANUAL"}, {"text": "QUESTION"}],
             },
         ]
         assert seen.body["generationConfig"]["maxOutputTokens"] == 64
