@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,13 +24,23 @@ SUBPROTOCOL = "manicule.v1"
 
 
 @contextmanager
-def running(command: Sequence[str], pattern: str, core: int | None = None) -> Iterator[str]:
+def running(
+    command: Sequence[str],
+    pattern: str,
+    core: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[str]:
     """Start a process, give the first match of `pattern` in its output, stop it at the end.
 
     `core` pins it to one core, so that server and load do not take each other's time.
     """
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         if core is not None:
@@ -51,14 +61,15 @@ def _first_match(process: subprocess.Popen[str], pattern: str) -> str:
 
 
 @contextmanager
-def server(model: str, *options: str, core: int | None = None) -> Iterator[str]:
-    """Start a manicule server; give the URL of its socket."""
+def server(model: str, *options: str, core: int | None = None, **settings: str) -> Iterator[str]:
+    """Start a manicule server; give the URL of its socket. `settings` go in as variables."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(sys.executable, "-m", "server", "serve", "--port", "0", "--model", model),
             *("--data-dir", folder, *options),
         ]
-        with running(command, r"http://[\d.]+:\d+", core) as address:
+        env = {f"MANICULE_{name.upper()}": value for name, value in settings.items()}
+        with running(command, r"http://[\d.]+:\d+", core, env) as address:
             yield address.replace("http", "ws", 1) + "/ws"
 
 

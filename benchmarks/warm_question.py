@@ -117,11 +117,12 @@ def main() -> None:
             base = asyncio.run(direct(address, streams, rounds, length_s))
             with server(
                 "openai:m",
-                *("--openai-base-url", f"{address}/v1", "--requests-per-minute", "100000"),
                 core=0,
+                openai_base_url=f"{address}/v1",
+                requests_per_minute="100000",
             ) as url:
                 ours = asyncio.run(through(url, options.product, streams, rounds, length_s))
-        with server(script, "--requests-per-minute", "100000", core=0) as url:
+        with server(script, core=0, requests_per_minute="100000") as url:
             scripted = asyncio.run(through(url, options.product, streams, rounds, length_s))
         for name, values in (("httpx, direct", base), ("manicule", ours), ("scripted", scripted)):
             rows.append(

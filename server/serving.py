@@ -24,7 +24,6 @@ log = structlog.get_logger("manicule")
 SEND_BUFFER_BYTES = 65_536
 BACKLOG = 2048
 LAG_INTERVAL_S = 0.25
-WARM_MANUALS = 20  # the most asked manuals are prepared before they are asked again
 CLOSE_TIMEOUT_S = 3  # for sockets whose clients do not answer the closing
 
 
@@ -153,5 +152,5 @@ async def _watch_loop(metrics: Metrics) -> NoReturn:
 async def _warm(plan: Plan, node: Node) -> None:
     """Prepare the manuals that are asked most, while nobody waits for them."""
     products = [(p.id, p.manual) for p in plan.catalog.products if p.manual is not None]
-    warmed = await node.manuals.warm(products, WARM_MANUALS)
+    warmed = await node.manuals.warm(products, plan.settings.warm_manuals)
     log.info("manuals_warmed", number=warmed)
