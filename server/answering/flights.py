@@ -74,7 +74,7 @@ class Flights:
         def land(run: ModelRun) -> None:
             if key is not None and self._by_key.get(key) is run:
                 del self._by_key[key]
-            self._account(self.bill(run.seen, request))
+            self._account(run, self.bill(run.seen, request))
             answer = _cacheable(run) if key is not None else None
             if key is not None and answer is not None:
                 task = asyncio.create_task(self._cache.put(key, answer), name="answer-cache-put")
@@ -83,7 +83,10 @@ class Flights:
 
         return land
 
-    def _account(self, bill: Bill) -> None:
+    def _account(self, run: ModelRun, bill: Bill) -> None:
+        for event in run.seen:
+            if isinstance(event, Attempt):
+                self._metrics.count("upstream_attempts_total", event.model, event.reason)
         if bill.model is None:
             return
         usage = bill.usage

@@ -65,6 +65,7 @@ def metrics_endpoint(node: Node) -> HTTPEndpoint:
     """Return the endpoint for `/metrics`."""
 
     async def endpoint(_request: Request) -> Response:
+        node.metrics.set("manual_memory_bytes", node.manuals.size_bytes)
         return Response(
             node.metrics.render(),
             headers={**DATA_HEADERS, "Content-Type": CONTENT_TYPE_LATEST},

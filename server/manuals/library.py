@@ -135,6 +135,11 @@ class Library:
         except WorkStoppedError:
             return ManualView("unavailable", None, "unreachable", STOPPING)
 
+    @property
+    def size_bytes(self) -> int:
+        """What the prepared manuals of this process take, as estimated."""
+        return self._shelf.size_bytes
+
     def is_cached(self, manual_id: str) -> bool:
         """Whether this process has the manual prepared."""
         return manual_id in self._shelf

@@ -39,7 +39,6 @@ class Metric:
 METRICS: tuple[Metric, ...] = (
     Metric("connections", "gauge", "Open sockets."),
     Metric("connections_closed_total", "counter", "Closed sockets by close code.", ("code",)),
-    Metric("client_events_total", "counter", "Client events by type.", ("type",)),
     Metric("errors_total", "counter", "Errors told to clients, by code.", ("code",)),
     Metric("answers_running", "gauge", "Answers that are running."),
     Metric("queries_total", "counter", "Answers by outcome and scenario.", ("outcome", "scenario")),
