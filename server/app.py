@@ -27,7 +27,7 @@ from server.answering.running import Machinery
 from server.answering.service import Answering
 from server.answering.ticker import FrameTicker
 from server.config.settings import Settings
-from server.demo import CATALOG as DEMO_CATALOG
+from server.demo import catalog_path
 from server.endpoints.node import Node
 from server.endpoints.origins import OriginRule
 from server.endpoints.pages import page_routes
@@ -92,7 +92,7 @@ def read_catalog(settings: Settings) -> Catalog:
     """Return the catalog that the settings name, or else the demo catalog."""
     if settings.manuals is not None:
         return catalog_from_folder(settings.manuals)
-    return load_catalog(settings.catalog or DEMO_CATALOG)
+    return load_catalog(settings.catalog or catalog_path())
 
 
 def make_chain(settings: Settings, metrics: Metrics | None = None) -> Chain:
