@@ -213,7 +213,9 @@ async def _next_chunk(chunks: AsyncGenerator[bytes, None], reply: Reply) -> byte
     """The next bytes, None at the end; once the finish is known, any failure is the end too."""
     known = reply.done or reply.finish is not None
     try:
-        async with asyncio.timeout(LAST_WORDS_S if known else None):
+        if not known:
+            return await anext(chunks, None)
+        async with asyncio.timeout(LAST_WORDS_S):
             return await anext(chunks, None)
     except TimeoutError:
         return None

@@ -15,44 +15,13 @@ import gzip
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-TEXTS = ("The pedal ", "needs 9 V.\u2028", "Caf\u00e9 \U0001f600 ", "[MANUAL: p.12]")
+from upstream_bytes import TEXTS, Dialect, OpenAIBytes, Plan, dialect_of
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What is answered. Counts (`..._after`) are of texts that have been sent."""
-
-    texts: Sequence[str] = TEXTS
-    endless: bool = False  # repeat the texts until the client leaves
-    rate_per_s: float = 0  # 0: as fast as they are taken
-    first_token_s: float = 0
-    finish: str | None = "stop"  # stop, length, blocked; None leaves it out
-    usage: tuple[int, int, int] | None = (100, 7, 40)  # input, output, cached
-    thoughts: int = 0  # tokens of hidden thinking, Gemini only; a thought part is sent with them
-    no_candidates: bool = False  # Gemini: an answer without candidates
-    block_reason: str | None = None  # Gemini: the prompt was refused
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    silent: bool = False  # accept the request and never answer
-    stall_after: int | None = None  # then say nothing until the client leaves
-    reset_after: int | None = None  # then TCP reset
-    cut_after: int | None = None  # then end the response properly, without the end of the answer
-    error_after: int | None = None  # then an error object inside the stream
-    error: dict[str, Any] = field(
-        default_factory=lambda: {"code": 503, "status": "UNAVAILABLE", "message": "SECRET-BODY"}
-    )
-    done: bool = True  # OpenAI: [DONE]
-    linger: bool = False  # keep the response open after the end of the answer
-    slice_bytes: int = 0  # HTTP chunks of so many bytes
-    slice_s: float = 0
-    raw: bytes | None = None  # this body instead of an answer
-    noise: bytes = b""  # these bytes before each event
-    newline: bytes = b"\n"
-    gzip_bytes: int = 0  # a compressed body that inflates to so many bytes
+__all__ = ["TEXTS", "Plan", "Seen", "Upstream"]
 
 
 @dataclass(frozen=True)
@@ -120,10 +89,10 @@ class Upstream:
         """Answer one request; whether the connection can serve another."""
         if seen.method == "GET":
             plan = replace(self._plans[0], raw=b"{}", slice_bytes=0)
-            dialect = _OpenAI()
+            dialect = OpenAIBytes()
         else:
             plan = self._plans.pop(0) if len(self._plans) > 1 else self._plans[0]
-            dialect = _dialect(seen)
+            dialect = dialect_of(seen.path)
         answering = asyncio.create_task(self._answer(plan, dialect, writer))
         try:
             await asyncio.wait({answering, coming}, return_when=asyncio.FIRST_COMPLETED)
@@ -135,7 +104,7 @@ class Upstream:
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
 
-    async def _answer(self, plan: Plan, dialect: _Dialect, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, plan: Plan, dialect: Dialect, writer: asyncio.StreamWriter) -> bool:
         if plan.silent:
             await asyncio.Event().wait()
         headers = {"content-type": dialect.content_type, **plan.headers}
@@ -162,7 +131,7 @@ class Upstream:
         await writer.drain()
         return True
 
-    async def _body(self, plan: Plan, dialect: _Dialect) -> AsyncIterator[bytes | None]:
+    async def _body(self, plan: Plan, dialect: Dialect) -> AsyncIterator[bytes | None]:
         """The bytes of the body, None for a reset."""
         if plan.gzip_bytes:
             for piece in _bomb(plan.gzip_bytes):
@@ -235,118 +204,6 @@ def _bomb(size: int) -> list[bytes]:
     block = 2**20
     member = gzip.compress(b": " + b"a" * (block - 3) + b"\n", 9)
     return [member * 64] * (size // block // 64)
-
-
-class _Dialect:
-    """How one provider's stream says text, end and error."""
-
-    content_type = "text/event-stream"
-
-    def text(self, plan: Plan, text: str) -> bytes:
-        raise NotImplementedError
-
-    def end(self, plan: Plan) -> bytes:
-        raise NotImplementedError
-
-    def error(self, plan: Plan) -> bytes:
-        raise NotImplementedError
-
-
-def _dialect(seen: Seen) -> _Dialect:
-    if "streamGenerateContent" not in seen.path:
-        return _OpenAI()
-    return _Gemini() if "alt=sse" in seen.path.split("?")[-1] else _GeminiArray()
-
-
-def _sse(plan: Plan, value: Any) -> bytes:
-    data = json.dumps(value, ensure_ascii=False).encode()
-    return b"data: " + data + plan.newline * 2
-
-
-_GEMINI_REASONS = {"stop": "STOP", "length": "MAX_TOKENS", "blocked": "SAFETY"}
-_OPENAI_REASONS = {"blocked": "content_filter"}
-
-
-class _Gemini(_Dialect):
-    def text(self, plan: Plan, text: str) -> bytes:
-        return self._chunk(plan, {"candidates": [self._candidate([{"text": text}])]})
-
-    def end(self, plan: Plan) -> bytes:
-        if plan.block_reason:
-            return self._chunk(plan, {"promptFeedback": {"blockReason": plan.block_reason}})
-        chunk: dict[str, Any] = {} if plan.no_candidates else {"candidates": [self._last(plan)]}
-        if plan.usage:
-            given, written, cached = plan.usage
-            chunk["usageMetadata"] = {
-                "promptTokenCount": given,
-                "candidatesTokenCount": written,
-                "cachedContentTokenCount": cached,
-                "totalTokenCount": given + written + plan.thoughts,
-            }
-            if plan.thoughts:
-                chunk["usageMetadata"]["thoughtsTokenCount"] = plan.thoughts
-        return self._chunk(plan, chunk)
-
-    def error(self, plan: Plan) -> bytes:
-        return self._chunk(plan, {"error": plan.error})
-
-    def _last(self, plan: Plan) -> dict[str, Any]:
-        thought = [{"text": "SECRET-THOUGHT", "thought": True}] if plan.thoughts else []
-        candidate = self._candidate(thought)
-        if plan.finish:
-            candidate["finishReason"] = _GEMINI_REASONS.get(plan.finish, plan.finish)
-        return candidate
-
-    def _candidate(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"content": {"role": "model", "parts": parts}, "index": 0}
-
-    def _chunk(self, plan: Plan, chunk: dict[str, Any]) -> bytes:
-        return _sse(plan, chunk)
-
-
-class _GeminiArray(_Gemini):
-    """The REST stream without `alt=sse`: one JSON array that grows."""
-
-    content_type = "application/json; charset=UTF-8"
-
-    def __init__(self) -> None:
-        self._opening = b"["
-
-    def end(self, plan: Plan) -> bytes:
-        return super().end(plan) + b"]"
-
-    def _chunk(self, plan: Plan, chunk: dict[str, Any]) -> bytes:
-        data = self._opening + json.dumps(chunk, ensure_ascii=False).encode()
-        self._opening = b",\r\n"
-        return data
-
-
-class _OpenAI(_Dialect):
-    def text(self, plan: Plan, text: str) -> bytes:
-        return _sse(plan, self._chunk([{"index": 0, "delta": {"content": text}}]))
-
-    def end(self, plan: Plan) -> bytes:
-        events = []
-        if plan.finish:
-            reason = _OPENAI_REASONS.get(plan.finish, plan.finish)
-            events.append(self._chunk([{"index": 0, "delta": {}, "finish_reason": reason}]))
-        if plan.usage:
-            given, written, cached = plan.usage
-            usage = {
-                "prompt_tokens": given,
-                "completion_tokens": written,
-                "total_tokens": given + written,
-                "prompt_tokens_details": {"cached_tokens": cached},
-            }
-            events.append(self._chunk([]) | {"usage": usage})
-        done = b"data: [DONE]" + plan.newline * 2 if plan.done else b""
-        return b"".join(_sse(plan, event) for event in events) + done
-
-    def error(self, plan: Plan) -> bytes:
-        return _sse(plan, {"error": plan.error})
-
-    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"id": "c1", "object": "chat.completion.chunk", "model": "m", "choices": choices}
 
 
 async def _main() -> None:

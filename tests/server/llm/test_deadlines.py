@@ -1,0 +1,63 @@
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from server.llm.deadlines import within_deadlines
+from server.llm.port import Finish, TextDelta, UpstreamError
+
+
+def limited(events, first_s=20.0, inter_s=20.0):
+    return within_deadlines(events, first_token_timeout_s=first_s, inter_token_timeout_s=inter_s)
+
+
+async def test_the_time_of_the_consumer_does_not_count():
+    async def events():
+        for _ in range(3):
+            yield TextDelta("x")
+        yield Finish("stop")
+
+    seen = []
+    async for event in limited(events(), 0.001, 0.001):
+        seen.append(event)
+        await asyncio.sleep(0.01)
+    assert seen == [TextDelta("x")] * 3 + [Finish("stop")]
+
+
+@pytest.mark.parametrize(("texts", "message"), [(0, "no first token"), (2, "no further token")])
+async def test_the_deadline_closes_the_stream(texts, message):
+    closed = []
+
+    async def events():
+        try:
+            for _ in range(texts):
+                yield TextDelta("x")
+            await asyncio.Event().wait()
+        finally:
+            closed.append(True)
+
+    seen = []
+
+    async def read():
+        async for event in limited(events(), 0.01, 0.01):
+            seen.append(event)
+
+    with pytest.raises(UpstreamError, match=message) as caught:
+        await read()
+    assert caught.value.kind == "timeout"
+    assert len(seen) == texts
+    assert closed == [True]
+
+
+async def test_closing_closes_the_stream():
+    closed = []
+
+    async def events():
+        try:
+            yield TextDelta("x")
+        finally:
+            closed.append(True)
+
+    async with aclosing(limited(events())) as stream:
+        await anext(stream)
+    assert closed == [True]
