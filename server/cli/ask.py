@@ -71,6 +71,9 @@ def _run(coroutine: object) -> int:
         return _complain(error, FAILED)
     except (KeyboardInterrupt, asyncio.CancelledError):
         return CANCELLED
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # Fields of the wrong kind: not our protocol, or one that is far newer than we are.
+        return _complain(LostError("The server's events do not fit. Compare versions."), FAILED)
 
 
 def _complain(error: Exception, code: int) -> int:
