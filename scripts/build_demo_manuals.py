@@ -6,7 +6,7 @@
 A build is byte-for-byte reproducible: no clock, no compression (zlib versions differ), and only
 the fonts every PDF reader has. A source begins with TOML between two `+++` lines. Its Markdown
 may hold two levels of headings, paragraphs, lists, tables, bold, italic and code, and block
-quotes that open with **WARNING**, **CAUTION** or **NOTE**; anything else is an error.
+quotes that open with **WARNING** or **CAUTION**; anything else is an error.
 """
 
 from __future__ import annotations
@@ -51,7 +51,6 @@ RULE = HexColor("#c9ced3")
 BOXES = {
     "WARNING": (HexColor("#b3201b"), HexColor("#fbecea")),
     "CAUTION": (HexColor("#c77700"), HexColor("#fdf4e3")),
-    "NOTE": (HexColor("#4a5560"), HexColor("#eef0f2")),
 }
 
 BOLD = "Helvetica-Bold"
@@ -75,7 +74,6 @@ class ManualDocument(BaseDocTemplate):
             title=f"{facts['brand']} {facts['title']}: {facts['subtitle']}",
             author=facts["brand"],
             subject=f"{facts['subtitle']}, {facts['edition']}",
-            creator="build_demo_manuals",
             keywords=[facts["model"], facts["document"]],
             lang="en",
             displayDocTitle=True,
@@ -84,26 +82,18 @@ class ManualDocument(BaseDocTemplate):
         )
         self.facts = facts
         self.accent: Color = HexColor(facts["accent"])
-        self.chapter = "Contents"
+        self.chapter = ""
         frame = Frame(MARGIN, MARGIN + 4 * mm, WIDTH, PAGE[1] - 2 * MARGIN - 8 * mm, 0, 0, 0, 0)
-        self.addPageTemplates(
-            [
-                PageTemplate("cover", [frame], onPage=self._draw_cover),
-                PageTemplate("page", [frame], onPageEnd=self._draw_edges),
-            ]
-        )
+        self.addPageTemplates(PageTemplate("cover", [frame], onPage=self._draw_cover))
+        self.addPageTemplates(PageTemplate("page", [frame], onPageEnd=self._draw_edges))
 
-    def beforeDocument(self) -> None:  # noqa: N802 (reportlab's name)
-        """Start each pass with no chapter: the contents come first."""
-        self.chapter = "Contents"
-
-    def afterFlowable(self, flowable: Flowable) -> None:  # noqa: N802 (reportlab's name)
+    def afterFlowable(self, flowable: Flowable) -> None:  # noqa: N802
         """File a heading under the page it has come to stand on."""
         level = {"h1": 0, "h2": 1}.get(getattr(getattr(flowable, "style", None), "name", ""))
         if level is None:
             return
         title = flowable.getPlainText()
-        key = f"s-{title.split(' ', 1)[0]}"
+        key = title.split(" ", 1)[0]
         if level == 0:
             self.chapter = title
         self.canv.bookmarkPage(key)
@@ -126,6 +116,7 @@ class ManualDocument(BaseDocTemplate):
         canvas.restoreState()
 
     def _draw_cover(self, canvas: Any, _document: object) -> None:
+        self.chapter = "Contents"  # what follows the cover, in each pass
         facts, (width, height) = self.facts, PAGE
         canvas.saveState()
         canvas.setFillColor(self.accent)
@@ -214,7 +205,7 @@ def _box(node: SyntaxTreeNode) -> Flowable:
     label, *rest = [part for part in parts if part.type != "text" or part.content]
     word = label.children[0].content if label.type == "strong" else ""
     if word not in BOXES:
-        raise ValueError("a block quote opens with WARNING, CAUTION or NOTE in bold")
+        raise ValueError("a block quote opens with WARNING or CAUTION in bold")
     strong, pale = BOXES[word]
     title = ParagraphStyle("label", CELL, fontName=BOLD, textColor=strong)
     text = "".join(map(inline, rest)).strip()
@@ -253,15 +244,16 @@ def _column_widths(texts: list[list[str]]) -> list[float]:
     """Share the width: each column gets its longest word, the rest goes by the longest cells."""
 
     def needed(text: str) -> float:
-        return stringWidth(text, HEAD_CELL.fontName, CELL.fontSize) + 12
+        return float(stringWidth(text, HEAD_CELL.fontName, CELL.fontSize)) + 12
 
     columns = list(zip(*texts, strict=True))
     least = [max(needed(word) for cell in column for word in cell.split()) for column in columns]
     wanted = [max(map(needed, column)) for column in columns]
     spare = WIDTH - sum(least)
     excess = [want - low for want, low in zip(wanted, least, strict=True)]
-    total = sum(excess) or 1.0
-    return [low + spare * more / total for low, more in zip(least, excess, strict=True)]
+    return [
+        low + spare * more / (sum(excess) or 1.0) for low, more in zip(least, excess, strict=True)
+    ]
 
 
 def build(source: Path) -> bytes:
@@ -289,8 +281,7 @@ def main() -> int:
     """Build or check every manual; returns the exit status."""
     parser = argparse.ArgumentParser(description="Build the demo manuals from their Markdown.")
     parser.add_argument("--check", action="store_true", help="compare only, write nothing")
-    check: bool = parser.parse_args().check
-    stale = 0
+    check, stale = bool(parser.parse_args().check), 0
     for source in sorted(MANUALS.glob("*.md")):
         pdf, target = build(source), source.with_suffix(".pdf")
         if not check:
