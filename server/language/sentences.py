@@ -20,14 +20,15 @@ jan feb mar apr jun jul aug sep sept oct nov dec
 ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 """Words after which a full stop does not end a sentence, folded, without their last stop."""
 
-_LINE = re.compile(r"[^\n\f\r]*[^\s][^\n\f\r]*")
+LONGEST_ABBREVIATION = 12
+
+_LINE = re.compile(r"[^\n\f\r]+")
 _BULLET = re.compile(
     r"\s*(?:[•●○◦▪■□►▶▸‣⁃∙·*–—-]\s|[\uf000-\uf0ff]\s*|\(?(?:\d{1,3}|[a-zA-Z])[.)]\s)"
 )
 _TABLE = re.compile(r"\S(?:\t| {3,}|\s*\|\s*)\S")
 _ENDS = re.compile(r"[.!?…。！？:;]['\"”’»)\]]*\s*$")
-_STOP = re.compile(r"(?:[.!?…]+['\"”’»)\]]*(?=\s)|[。！？]['\"”’」』)\]]*)")
-_LAST_WORD = re.compile(r"[\w.]*\w\Z")
+_STOP = re.compile(r"(?:(?<![.!?…])[.!?…]+['\"”’»)\]]*(?=\s)|[。！？]['\"”’」』)\]]*)")
 _NEXT = re.compile(r"\s*[\"'“‘«(\[]*(\w?)")
 
 Span = tuple[int, int]
@@ -47,7 +48,8 @@ def sentences(text: str) -> list[Span]:
 
 def _blocks(text: str) -> list[Span]:
     """Return runs of lines that read on from one to the next."""
-    lines = [_trim(text, *match.span()) for match in _LINE.finditer(text)]
+    trimmed = (_trim(text, *match.span()) for match in _LINE.finditer(text))
+    lines = [(start, end) for start, end in trimmed if start < end]
     if not lines:
         return []
     widths = sorted(end - start for start, end in lines)
@@ -98,10 +100,10 @@ def _ends_sentence(text: str, begin: int, match: re.Match[str], end: int) -> boo
     letter = following.group(1) if following else ""
     if letter.islower():
         return False
-    word = _LAST_WORD.search(text[begin : match.start()])
-    if match.group()[0] == "…" or word is None:
+    words = text[max(begin, match.start() - LONGEST_ABBREVIATION) : match.start()].split()
+    last = words[-1].lstrip("([{\"'“‘«") if words else ""
+    if match.group()[0] == "…" or not last:
         return True
-    last = word.group()
     if last.lower() in ABBREVIATIONS:
         return last.lower() == "etc" and letter.isupper()
     return not (len(last) == 1 and last.isalpha() and last.isupper() and letter.isupper())

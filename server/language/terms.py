@@ -37,9 +37,11 @@ STOP_WORDS = frozenset(_ENGLISH.split()) | frozenset(
 """Words that are never terms, folded. `off` and `on` too: nearly every page has them."""
 
 MAX_TERM_CHARS = 64
-"""Longer runs (encoded data, damaged text) are cut here so that the vocabulary stays bounded."""
+MAX_WORD_PARTS = 8
+"""Longer runs (encoded data, damaged text) are cut here so that every term stays short."""
 
-_WORD = re.compile(r"[^\W_]+(?:[-_.'’/][^\W_]+)*")
+_PIECE = rf"[^\W_]{{1,{MAX_TERM_CHARS}}}"
+_WORD = re.compile(rf"{_PIECE}(?:[-_.'’/]{_PIECE}){{0,{MAX_WORD_PARTS - 1}}}")
 _PART = re.compile(r"[^\W_]+")
 _MARKS = re.compile("[\u0300-\u036f]")
 _UNSPACED = re.compile(
@@ -89,11 +91,11 @@ def _word_terms(word: str) -> tuple[str, ...]:
         return _unspaced_terms(word)
     parts = _PART.findall(word)
     if len(parts) == 1:
-        return () if word in STOP_WORDS else (stem(word[:MAX_TERM_CHARS]),)
+        return () if word in STOP_WORDS else (stem(word),)
     if len(parts) == 2 and parts[1] in ("s", "t", "re", "ve", "ll", "d", "m"):
         parts = parts[:1]  # the television's, don't
-        return () if parts[0] in STOP_WORDS else (stem(parts[0][:MAX_TERM_CHARS]),)
-    made = [stem(part[:MAX_TERM_CHARS]) for part in parts if part not in STOP_WORDS]
+        return () if parts[0] in STOP_WORDS else (stem(parts[0]),)
+    made = [stem(part) for part in parts if part not in STOP_WORDS]
     if len(parts) <= 3 and not set(word) & set("'’/"):
         joined = "".join(parts)
         if len(joined) <= MAX_TERM_CHARS:

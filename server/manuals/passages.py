@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.language.sentences import sentences
+from server.language.tokens import WORD
 from server.manuals.documents import ManualText, Passage
+from server.manuals.headings import sections_of, short_path
 from server.manuals.layout import (
     Line,
     full_line_chars,
@@ -15,8 +16,6 @@ from server.manuals.layout import (
     page_at,
     page_lines,
     page_offsets,
-    sections_of,
-    short_path,
     split_running_lines,
 )
 
@@ -24,8 +23,6 @@ GOAL_WORDS = 200
 MAX_WORDS = 250
 MAX_LISTING_SHARE = 0.5
 """When more of the pages than this look like listings, they are the manual; none is dropped."""
-
-_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,7 @@ def _units(text: str, start: int, end: int) -> list[tuple[int, int]]:
         if _count(text, one, two) <= MAX_WORDS // 2:
             units.append((one, two))
             continue
-        found = list(_WORD.finditer(text, one, two))
+        found = list(WORD.finditer(text, one, two))
         step = MAX_WORDS // 4
         for index in range(0, len(found), step):
             part = found[index : index + step]
@@ -119,4 +116,4 @@ def _units(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _count(text: str, start: int, end: int) -> int:
-    return sum(1 for _ in _WORD.finditer(text, start, end))
+    return sum(1 for _ in WORD.finditer(text, start, end))

@@ -17,14 +17,17 @@ from itertools import pairwise
 
 from server.language.terms import terms
 from server.manuals.documents import ManualText, Passage
-from server.manuals.evidence import Evidence, is_standalone
+from server.manuals.evidence import LINE_WEIGHT, SPANS, Evidence, is_standalone
 from server.manuals.passages import Cut, cut_passages
 
 K1 = 1.2
-B = 0.7
+B = 0.6
 TITLE_WEIGHT = 3
 PAIR_WEIGHT = 0.5
 RERANKED = 30
+FULL_SCORE = (K1 + 1) * (1 + PAIR_WEIGHT) + sum(weight for _, weight in SPANS) + LINE_WEIGHT
+"""About the best score that a term of weight 1 can bring, all evidence for it: 6."""
+
 MAX_QUESTION_TERMS = 64
 """Distinct terms of a question that are looked up; the rest of a very long one is not read."""
 
@@ -34,8 +37,9 @@ _GAP = 0xFFFF_FFFF
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One found passage. `score` is for ordering within one search; `share` is 0..1: how much of
-    the question, weighted by how rare its words are, the passage bears on.
+    """One found passage. `score` is for ordering within one search. `share` is the score as a share
+    of `FULL_SCORE` for every term of the question, 0..1: low where the question has words that the
+    passage, or the whole manual, has not.
     """
 
     passage: Passage
@@ -88,26 +92,25 @@ class ManualIndex:
         if not asked or limit < 1:
             return []
         weights = {term: self._idf(len(self._postings_of(term)[0])) for term in asked}
-        shares = self._word_scores(weights)
-        scores = {number: share * (K1 + 1) for number, share in shares.items()}
+        scores = self._word_scores(weights)
         for one, two in pairwise(asked):
             self._add_pair_scores(one, two, scores)
         best = sorted(scores, key=lambda number: (-scores[number], number))
         self._look_again(best[:RERANKED], weights, scores)
         best[:RERANKED] = sorted(best[:RERANKED], key=lambda number: (-scores[number], number))
-        possible = sum(weights.values())
+        possible = FULL_SCORE * sum(weights.values())
         return [
-            Ranked(self.passages[number], scores[number], min(1.0, shares[number] / possible))
+            Ranked(self.passages[number], scores[number], min(1.0, scores[number] / possible))
             for number in best[:limit]
         ]
 
     def _word_scores(self, weights: dict[str, float]) -> dict[int, float]:
-        """Return BM25 of each passage that has a term, divided by `K1 + 1`."""
+        """Return BM25 of each passage that has a term."""
         scores: dict[int, float] = {}
         for term, weight in weights.items():
             numbers, counts = self._postings_of(term)
             for number, count in zip(numbers, counts, strict=True):
-                gain = weight * count / (count + self._norm(number))
+                gain = weight * count * (K1 + 1) / (count + self._norm(number))
                 scores[number] = scores.get(number, 0.0) + gain
         return scores
 
