@@ -340,3 +340,12 @@ def test_a_server_that_goes_away_is_left_once_the_answer_has_ended(asked, wire):
     asked.connected()
     assert wire.opened == 2
     expect(asked.question).to_have_value("And then?")
+
+
+def test_an_answer_that_cannot_be_shown_does_not_take_the_page_with_it(asked, wire):
+    asked.watch.allow("console error|page error")
+    wire.create()
+    wire.say("response.output_item.done", item={"type": "citation", "id": "i1", "offset": 0})
+    expect(asked.page.get_by_role("alert")).to_contain_text("How loud?")
+    asked.question.fill("Still here?")
+    expect(asked.page.get_by_role("button", name="Ask", exact=True)).to_be_enabled()

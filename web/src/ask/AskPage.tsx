@@ -4,6 +4,7 @@ import { isOpen } from "../protocol/answer";
 import type { Answer } from "../protocol/answer";
 import type { Connection, ConnectionState } from "../protocol/connection";
 import type { Product } from "../protocol/events";
+import { Contained } from "../shell/Contained";
 import { Mark } from "../shell/Mark";
 import { AnswerView } from "./AnswerView";
 import type { CardActions } from "./Card";
@@ -103,16 +104,17 @@ export function AskPage({ connection, conversation, state }: AskPageProps) {
       )}
       <div className="conversation">
         {answers.map((answer) => (
-          <OneAnswer
-            key={answer.key}
-            answer={answer}
-            connected={connected}
-            beside={beside}
-            ready={ready}
-            chooseProduct={actions.chooseProduct}
-            send={send}
-            conversation={conversation}
-          />
+          <Contained key={answer.key} instead={`The answer to "${answer.question}"`}>
+            <OneAnswer
+              answer={answer}
+              connected={connected}
+              beside={beside}
+              ready={ready}
+              chooseProduct={actions.chooseProduct}
+              send={send}
+              conversation={conversation}
+            />
+          </Contained>
         ))}
       </div>
       <div className="composer-place">{composer}</div>

@@ -62,7 +62,7 @@ export function Composer(props: ComposerProps) {
           ref={props.inputRef}
           label="Question"
           className="question-field"
-          placeholder="What do you want to know?"
+          placeholder="Your question"
           autosize
           minRows={1}
           maxRows={6}

@@ -79,7 +79,7 @@ export const variables: CSSVariablesResolver = () => ({
   dark: {
     "--mantine-color-body": "#181714",
     "--mantine-color-dimmed": "#aaa498",
-    "--mantine-color-placeholder": "#97917f",
+    "--mantine-color-placeholder": "#aba597",
     "--raised": "#211f1b",
     "--rule": "#3a3731",
     "--ink": "#ebe6dc",
