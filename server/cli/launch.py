@@ -11,9 +11,10 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final, Literal, NoReturn
 
 import structlog
 
@@ -51,11 +52,17 @@ def run_server(settings: Settings) -> int:
     except OSError as error:
         what = f"{error.filename}: {error.strerror}. Check the path and its permissions."
         return _complain([what], FAILED)
-    log.info("starting", version=SERVER_VERSION, **settings.redacted())
+    log.info("starting", version=SERVER_VERSION, **_changed(settings))
     if settings.workers == 1:
         return _serve_here(plan, sock, lambda: _announce(plan, sock))
     _announce(plan, sock)
     return _Workers(plan, sock).run()
+
+
+def _changed(settings: Settings) -> dict[str, object]:
+    """What is not as it is by default, without secrets."""
+    default = Settings().redacted()
+    return {name: value for name, value in settings.redacted().items() if value != default[name]}
 
 
 def log_form(settings: Settings) -> Literal["json", "console"]:
@@ -132,13 +139,15 @@ class _Workers:
         self._started: dict[int, float] = {}
         self._stopping = False
         self._code = 0
+        self._lifeline = os.pipe()
 
     def run(self) -> int:
         """Keep the workers running until SIGTERM or SIGINT; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
         for _ in range(self._plan.settings.workers):
-            self._fork()
+            if not self._stopping:
+                self._fork()
         while self._started:
             pid, status = os.wait()
             age_s = time.monotonic() - self._started.pop(pid, 0.0)
@@ -155,18 +164,30 @@ class _Workers:
 
     def _fork(self) -> None:
         pid = os.fork()
-        if pid:
-            self._started[pid] = time.monotonic()
-            return
+        if pid == 0:
+            self._work()
+        self._started[pid] = time.monotonic()
+        if self._stopping:  # the signal came between the fork and this line
+            os.kill(pid, signal.SIGTERM)
+
+    def _work(self) -> NoReturn:
+        """Be a worker until told to stop by the parent, or left alone by it."""
         code = FAILED
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
+            os.setpgrp()  # Ctrl-C reaches the parent only, which passes it on once
+            os.close(self._lifeline[1])
+            threading.Thread(target=self._watch_parent, name="watch-parent", daemon=True).start()
             code = _serve_here(self._plan, self._sock, lambda: None)
         except Exception:
             log.exception("worker_failed")
         finally:
             os._exit(code)
+
+    def _watch_parent(self) -> None:
+        os.read(self._lifeline[0], 1)  # nothing is ever written: it returns when the parent is gone
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _signalled(self, number: int, _frame: object) -> None:
         self._stop(number)
