@@ -21,6 +21,7 @@ from server.llm.port import (
     UpstreamError,
     Usage,
 )
+from server.llm.shards import ShardedTransport
 from server.llm.sse import ServerSentEvent, SseError, SseParser
 from server.llm.statuses import error_from_object, error_from_status, parse_retry_after
 from server.llm.usage import OutputBudget, estimate_usage
@@ -71,7 +72,7 @@ def new_client() -> httpx.AsyncClient:
         trust_env=False,
         follow_redirects=False,
         timeout=None,  # noqa: S113 the deadlines are set where the events are counted
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
+        transport=ShardedTransport(),
         headers={"accept-encoding": "identity"},
     )
 
