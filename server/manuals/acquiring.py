@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 
-from server.manuals.documents import ManualError, ManualSource
+from server.manuals.asks import Ask, Event, Obtained, Policy
+from server.manuals.documents import ManualError
 from server.manuals.failures import Failures
 from server.manuals.prepared import (
     BuildIndex,
@@ -25,28 +25,6 @@ from server.manuals.sources import Loaded, ManualLoader, OnProgress, Unchanged
 from server.storage.leases import Lease, Leases, keeping
 from server.storage.texts import Miss, StoredHead, TextCache
 
-Event = Literal[
-    "hit_memory",
-    "hit_cache",
-    "stale",
-    "miss",
-    "shared",  # an ask that joined the work of another in this process
-    "waited",  # a load that another process was already at
-    "fetched",
-    "unchanged",  # the source confirmed what is held
-    "fetch_error",
-    "negative",  # answered from a remembered failure
-    "refresh",
-    "invalidated",
-    "corrupt",
-    "oversize",
-    "source_changed",
-    "cache_unreachable",
-    "cache_not_written",
-    "evicted",
-]
-"""What is counted; `on_event` is called with these names only."""
-
 LEASE_S = 5.0
 """How long a process that died keeps others from loading; renewed while it lives."""
 
@@ -59,51 +37,9 @@ _MISSES: dict[Miss, Event] = {
     Miss.UNREACHABLE: "cache_unreachable",
 }
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How long things count. All in seconds.
-
-    Within `ttl_s` a text is fresh; for `stale_s` more it is served while it is refreshed or its
-    source fails. A local file is checked (a `stat`) once `file_ttl_s` has passed, before it is
-    served. A load may take `load_timeout_s`; while another process is at it, an ask waits
-    `wait_s` for the result.
-    """
-
-    ttl_s: float = 86_400
-    stale_s: float = 604_800
-    file_ttl_s: float = 10
-    negative_ttl_s: float = 60
-    wait_s: float = 10
-    load_timeout_s: float = 120
-
-    def ttl_for(self, source: ManualSource) -> float:
-        """How long a text from this source is fresh."""
-        return self.ttl_s if source.path is None else min(self.ttl_s, self.file_ttl_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One wish for a manual: which, from where, and that place's key."""
-
-    id: str
-    source: ManualSource
-    key: str
-
-    @property
-    def flight(self) -> str:
-        """The key under which asks that want the same share the work."""
-        return f"{self.id} {self.key}"
-
-
-@dataclass(frozen=True, slots=True)
-class Obtained:
-    """A manual and where it was found."""
-
-    status: Literal["memory", "cache", "fetched"]
-    prepared: Prepared
 
 
 class Acquirer:
@@ -136,26 +72,38 @@ class Acquirer:
         self, ask: Ask, held: Prepared | None, report: OnProgress
     ) -> Obtained | ManualError:
         """The manual; `held` is what there is of it already, too old to be served unasked."""
+        return await self._survived(ask, self._obtain(ask, held, report))
+
+    async def refresh(self, ask: Ask, held: Prepared) -> None:
+        """Ask the source whether what is held still holds, unless another process is at it."""
+        await self._survived(ask, self._refresh(ask, held))
+
+    async def _survived(self, ask: Ask, work: Awaitable[T]) -> T | ManualError:
+        """The work's result; a fault of ours in it is a manual that cannot be had."""
         try:
-            if held is None:
-                held = await self._from_cache(ask)
-                if held is not None and self._servable(ask, held.manual.fetched_at):
-                    return Obtained("cache", held)
-                self._on_event("miss")
-            got = await self._lease_or_text(ask, held)
-            if not isinstance(got, Lease):
-                return got
-            async with keeping(self._leases, got, ttl_s=LEASE_S):
-                # Whoever had the lease before may have finished between our look and our turn.
-                return await self._look(ask, held) or await self._load(ask, held, report)
+            return await work
         except Exception:
             log.exception("manual_failed", manual_id=ask.id)
             error = ManualError("damaged", "The manual could not be read.")
             self._failures.add(ask.id, ask.key, error)
             return error
 
-    async def refresh(self, ask: Ask, held: Prepared) -> None:
-        """Ask the source whether what is held still holds, unless another process is at it."""
+    async def _obtain(
+        self, ask: Ask, held: Prepared | None, report: OnProgress
+    ) -> Obtained | ManualError:
+        if held is None:
+            held = await self._from_cache(ask)
+            if held is not None and self._servable(ask, held.manual.fetched_at):
+                return Obtained("cache", held)
+            self._on_event("miss")
+        got = await self._lease_or_text(ask, held)
+        if not isinstance(got, Lease):
+            return got
+        async with keeping(self._leases, got, ttl_s=LEASE_S):
+            # Whoever had the lease before may have finished between our look and our turn.
+            return await self._look(ask, held) or await self._load(ask, held, report)
+
+    async def _refresh(self, ask: Ask, held: Prepared) -> None:
         lease = await self._leases.acquire(_lease_name(ask), ttl_s=LEASE_S)
         if lease is None:
             return

@@ -17,7 +17,8 @@ from typing import Literal
 
 import structlog
 
-from server.manuals.acquiring import Acquirer, Ask, Event, Obtained, Policy
+from server.manuals.acquiring import Acquirer
+from server.manuals.asks import Ask, Event, Obtained, Policy
 from server.manuals.documents import ManualError, ManualProblem, ManualSource
 from server.manuals.failures import Failures
 from server.manuals.flights import Flights, WorkStoppedError

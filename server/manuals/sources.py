@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from server.manuals.documents import Extracted, ManualSource
@@ -48,6 +49,7 @@ class ManualLoader(Protocol):
         ...
 
 
+@lru_cache(maxsize=4096)
 def source_key(source: ManualSource) -> str:
     """A short name of where a text came from; another source never gets that text.
 

@@ -179,7 +179,11 @@ def _check_sqlite(url: str) -> list[Finding]:
 async def _check_postgres(url: str) -> list[Finding]:
     try:
         connection = await asyncpg.connect(url, timeout=CHECK_S)
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
+    except ValueError:
+        return [
+            Finding(False, "the URL cannot be read", "Write postgresql://USER:PASSWORD@HOST/NAME.")
+        ]
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
         remedy = "Is it running, and are user, password and database right? Try: psql URL"
         return [Finding(False, f"{type(e).__name__}: {e}"[:200], remedy)]
     try:

@@ -65,7 +65,7 @@ class Shop:
         )
         self.library = Library(
             loader=self.source,
-            build_index=Index,
+            build_index=options.pop("build_index", Index),
             caches=self.caches,
             max_bytes=max_bytes,
             ttl_s=options.pop("ttl_s", 3600),
@@ -439,3 +439,25 @@ async def test_closing_ends_the_work_and_answers_who_waits(shop):
     assert (view.status, view.problem) == ("unavailable", "unreachable")
     names = {task.get_name() for task in asyncio.all_tasks()}
     assert not any(name.startswith(("manual", "lease")) for name in names)
+
+
+async def test_a_fault_of_ours_in_a_refresh_is_survived(shop):
+    await shop.get()
+    shop.source.error = RuntimeError("a bug")
+    shop.now += 3601
+    assert (await shop.get()).status == "stale"
+    await until(lambda: len(shop.source.loads) == 2)
+    await asyncio.sleep(0)
+    shop.now += 2
+    assert (await shop.get()).status == "stale"
+    assert len(shop.source.loads) == 2, "remembered like any other failure"
+
+
+async def test_a_manual_that_cannot_be_indexed_is_unavailable():
+    def fail(manual):
+        raise RuntimeError("a bug")
+
+    shop = Shop(build_index=fail)
+    view = await shop.get()
+    assert (view.status, view.problem) == ("unavailable", "damaged")
+    await shop.library.aclose()
