@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +21,7 @@ from server.manuals.asks import Ask, Event, Obtained, Policy
 from server.manuals.documents import ManualError, ManualProblem, ManualSource
 from server.manuals.failures import Failures
 from server.manuals.flights import Flights, WorkStoppedError
+from server.manuals.hits import HitCounter
 from server.manuals.prepared import BuildIndex, Prepared, confirmed_at
 from server.manuals.shelf import Shelf
 from server.manuals.sources import ManualLoader, OnProgress, Progress, source_key
@@ -34,9 +34,6 @@ ManualStatus = Literal["memory", "cache", "fetched", "stale", "unavailable", "no
 
 NO_MANUAL = "There is no manual for this product."
 STOPPING = "The server is stopping."
-
-HITS_EVERY_S = 5.0
-"""How often the counted asks are added to the shared popularity."""
 
 REFRESH_PAUSE_S = 1.0
 """After a refresh of a manual ended, for better or worse, the next one waits this long."""
@@ -115,8 +112,7 @@ class Library:
         self._flights: Flights[Obtained | ManualError] = Flights()
         self._confirms: Flights[None] = Flights()
         self._refresh_after: dict[str, float] = {}
-        self._hits: Counter[str] = Counter()
-        self._hits_told_at = now()
+        self._hits = HitCounter(caches.popularity, caches.texts, now)
         self._tasks: set[asyncio.Task[None]] = set()
         self._invalidations.listen(self._changed)
 
@@ -129,8 +125,8 @@ class Library:
         """The manual, from wherever it is had first. Cancelling this cancels no work of others."""
         if source is None:
             return ManualView("none", None, "not_configured", NO_MANUAL)
-        self._hits[manual_id] += 1
-        self._tell_hits()
+        if self._hits.count(manual_id):
+            self._spawn(self._hits.tell(), "manual-hits")
         try:
             return await self._view(Ask(manual_id, source, source_key(source)), on_progress)
         except WorkStoppedError:
@@ -178,8 +174,7 @@ class Library:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._hits:
-            await self._popularity.add(self._hits)
+        await self._hits.tell()
 
     async def _view(self, ask: Ask, on_progress: OnProgress) -> ManualView:
         held = await self._confirmed(ask)
@@ -279,19 +274,6 @@ class Library:
                 self._refresh_after[ask.id] = self._now() + REFRESH_PAUSE_S
 
         self._spawn(refresh(), f"manual-refresh-{ask.id}")
-
-    def _tell_hits(self) -> None:
-        if self._now() < self._hits_told_at + HITS_EVERY_S:
-            return
-        hits, self._hits = self._hits, Counter()
-        self._hits_told_at = self._now()
-
-        async def tell() -> None:
-            await self._popularity.add(hits)
-            # What is served from here is not read there, and must not look idle to its LRU.
-            await self._texts.used(list(hits))
-
-        self._spawn(tell(), "manual-hits")
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
