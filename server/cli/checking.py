@@ -85,7 +85,8 @@ def _check_catalog(settings: Settings) -> str:
 
     catalog = read_catalog(settings)
     with_manual = sum(product.manual is not None for product in catalog.products)
-    return f"{len(catalog)} products, {with_manual} with a manual"
+    noun = "product" if len(catalog) == 1 else "products"
+    return f"{len(catalog)} {noun}, {with_manual} with a manual"
 
 
 def _check_prompts(settings: Settings) -> str:

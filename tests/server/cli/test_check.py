@@ -16,7 +16,7 @@ async def test_all_is_well(manicule, manuals):
     lines = done.out.splitlines()
     assert [line.split()[:2] for line in lines[:-1]] == [["ok", part] for part in GOOD]
     assert lines[-1] == "All is well."
-    assert "1 products, 1 with a manual" in done.out
+    assert "1 product, 1 with a manual" in done.out
 
 
 async def test_a_real_redis_is_looked_at(manicule, manuals, redis_url):
