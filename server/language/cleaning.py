@@ -37,10 +37,10 @@ _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
 # What is kept: (the hidden character with its neighbours).
 _LEGITIMATE = re.compile(
     f"(?<=[{_EMOJI}\ufe0f])\u200d(?=[{_EMOJI}])"  # one picture made of several
-    f"|(?<=[{_EMOJI}#*0-9])[\ufe0e\ufe0f](?![\ufe00-\ufe0f])"  # text or picture style
+    f"|(?<=[{_EMOJI}#*0-9])[\ufe0e\ufe0f]"  # text or picture style
     f"|(?<=[{_JOINED_SCRIPTS}])[\u200c\u200d](?=[{_JOINED_SCRIPTS}])"  # letter shapes
     f"|(?<=[{_RIGHT_TO_LEFT}])[\u200e\u200f]|[\u200e\u200f](?=[{_RIGHT_TO_LEFT}])"
-    "|(?<=[\u3400-\u9fff\uf900-\ufaff])[\U000e0100-\U000e01ef](?![\U000e0100-\U000e01ef])"
+    "|(?<=[\u3400-\u9fff\uf900-\ufaff])[\U000e0100-\U000e01ef]"
 )
 
 _MARKER = re.compile(

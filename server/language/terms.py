@@ -96,7 +96,7 @@ def _word_terms(word: str) -> tuple[str, ...]:
         parts = parts[:1]  # the television's, don't
         return () if parts[0] in STOP_WORDS else (stem(parts[0]),)
     made = [stem(part) for part in parts if part not in STOP_WORDS]
-    if len(parts) <= 3 and not set(word) & set("'’/"):
+    if made and len(parts) <= 3 and not set(word) & set("'’/"):
         joined = "".join(parts)
         if len(joined) <= MAX_TERM_CHARS:
             made.append(stem(joined))

@@ -27,8 +27,8 @@ from server.llm.quoting import Choice, Sentence, Stretch, choose_stretches, spli
 SILENT_BELOW = 0.2
 """Under this share of the question the nearest stretch is not worth quoting."""
 NEAR_BELOW = 0.4
-"""Under this share the answer says that it is only near. Of questions about another product seven in
-ten end here or find nothing at all, of questions about the right one one in twenty-five."""
+"""Under this share the answer says that it is only near. Seven in ten questions about another
+product end here or find nothing at all, and one in twenty-five about the right one."""
 
 CHUNK_WORDS = 4
 MAX_QUOTED_WORDS = 120
