@@ -186,9 +186,9 @@ def flowables(tree: SyntaxTreeNode, accent: Color) -> Iterator[Flowable]:
             case "ordered_list" | "bullet_list":
                 yield from _list(node)
             case "table":
-                yield from (Spacer(1, 2), _table(node, accent), Spacer(1, 7))
+                yield _table(node, accent)
             case "blockquote":
-                yield from (_box(node), Spacer(1, 6))
+                yield _box(node)
             case _:
                 raise ValueError(f"unsupported Markdown: {node.type} {node.tag}")
 
@@ -217,7 +217,7 @@ def _box(node: SyntaxTreeNode) -> Flowable:
         ("TOPPADDING", (0, 0), (-1, -1), 4),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 5),
     ]
-    return Table([[content]], colWidths=[WIDTH], style=TableStyle(style))
+    return Table([[content]], colWidths=[WIDTH], style=TableStyle(style), spaceAfter=6)
 
 
 def _table(node: SyntaxTreeNode, accent: Color) -> Flowable:
@@ -237,7 +237,9 @@ def _table(node: SyntaxTreeNode, accent: Color) -> Flowable:
         ("LEFTPADDING", (0, 0), (-1, -1), 5),
         ("RIGHTPADDING", (0, 0), (-1, -1), 5),
     ]
-    return Table(cells, colWidths=_column_widths(texts), repeatRows=1, style=TableStyle(style))
+    widths = _column_widths(texts)
+    # The space belongs to the table: a spacer would part it from its heading at a page's end.
+    return Table(cells, widths, repeatRows=1, style=TableStyle(style), spaceBefore=2, spaceAfter=7)
 
 
 def _column_widths(texts: list[list[str]]) -> list[float]:
