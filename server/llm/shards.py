@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import httpx
 
@@ -42,6 +43,7 @@ class ShardedTransport(httpx.AsyncBaseTransport):
             response = await shard.transport.handle_async_request(request)
         except BaseException:
             shard.running -= 1
+            await shard.close_lost()
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _Watched(response.stream, shard.give_back)
@@ -70,6 +72,20 @@ class _Shard:
 
     def give_back(self) -> None:
         self.running -= 1
+
+    async def close_lost(self) -> None:
+        """Close connections that no request has and that none will get.
+
+        A cancel between the connect and the first byte leaves httpcore 1.0 with a connection
+        that is neither idle nor closed, for as long as the pool lives.
+        """
+        pool: Any = self.transport._pool  # httpx shows nothing of its connections
+        used = {id(request.connection) for request in pool._requests}
+        for connection in pool.connections:
+            if id(connection) in used or connection.is_idle() or connection.is_closed():
+                continue
+            pool._connections.remove(connection)
+            await connection.aclose()
 
 
 class _Watched(httpx.AsyncByteStream):

@@ -60,6 +60,11 @@ class Upstream:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
+    async def wait_for_nobody(self) -> None:
+        """Return when no client is connected."""
+        if self._connections:
+            await asyncio.wait(self._connections)
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(task)

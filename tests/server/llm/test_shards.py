@@ -45,3 +45,22 @@ async def test_failed_and_cancelled_requests_are_given_back():
         with pytest.raises(httpx.ConnectError):
             await open_stream(client, upstream.url)
         assert transport.running == [0]
+
+
+async def test_f35_a_cancel_at_any_step_leaves_no_connection():
+    transport = ShardedTransport()
+    async with (
+        Upstream(Plan(silent=True)) as upstream,
+        httpx.AsyncClient(transport=transport, trust_env=False) as client,
+    ):
+        for steps in range(120):
+            task = asyncio.create_task(open_stream(client, upstream.url))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert upstream.requests
+        async with asyncio.timeout(20):
+            await upstream.wait_for_nobody()
+    assert transport.running == [0]
