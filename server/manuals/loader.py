@@ -77,7 +77,7 @@ class Loader:
         state = await asyncio.to_thread(_file_state, path)
         if etag and etag == state:
             return Unchanged()
-        fetched = await asyncio.to_thread(read_file, path, max_bytes=self._max_bytes)
+        fetched = await read_file(path, max_bytes=self._max_bytes)
         loaded = await self._extract(source, fetched, on_progress)
         return Loaded(loaded.extracted, state)
 
