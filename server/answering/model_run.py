@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from server.llm.chain import ChainEvent
+from server.llm.port import Finish
 
 
 class ModelRun:
     """Reads `events` once and lets every reader see all of them from the first on.
 
-    The call ends when its last reader leaves, so that nobody pays for text that nobody reads.
-    `on_done` is called once, when the call has ended in whichever way.
+    The call ends when its last reader leaves, so that nobody pays for text that nobody reads; one
+    that has said its `Finish` is left to give back its connection. `on_done` is called once, when
+    the call has ended in whichever way.
     """
 
     def __init__(
@@ -23,10 +26,12 @@ class ModelRun:
         self._seen: list[ChainEvent] = []
         self._error: BaseException | None = None
         self._ended = False
+        self._finished = False
         self._grew = asyncio.Event()
         self._readers = 0
         self._closing = False
         self._task = asyncio.create_task(self._drive(), name="model-run")
+        self._task.add_done_callback(self._settle)
 
     @property
     def succeeded(self) -> bool:
@@ -50,7 +55,7 @@ class ModelRun:
     def leave(self) -> None:
         """Stop being a reader."""
         self._readers -= 1
-        if self._readers == 0 and not self._ended:
+        if self._readers == 0 and not self._finished:
             self._closing = True
             self._task.cancel()
 
@@ -68,19 +73,18 @@ class ModelRun:
             raise self._error
 
     async def _drive(self) -> None:
-        try:
-            async for event in self._source:
+        async with aclosing(self._source) as events:
+            async for event in events:
                 self._seen.append(event)
+                self._finished = self._finished or isinstance(event, Finish)
                 self._wake()
-        except BaseException as error:
-            self._error = error
-            if isinstance(error, asyncio.CancelledError):
-                raise
-        finally:
-            self._ended = True
-            self._wake()
-            self._on_done(self)
-            await self._source.aclose()
+
+    def _settle(self, task: asyncio.Task[None]) -> None:
+        # A callback, since a task that is cancelled before its first step runs none of its code.
+        self._error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._ended = True
+        self._wake()
+        self._on_done(self)
 
     def _wake(self) -> None:
         self._grew.set()
