@@ -11,9 +11,8 @@ from server.answering.model_run import ModelRun
 from server.llm.chain import Attempt, Chain, ChainEvent
 from server.llm.port import Finish, ModelRequest, TextDelta, Usage
 from server.llm.prices import Prices
+from server.llm.usage import estimate_usage
 from server.telemetry.metrics import Metrics
-
-CHARS_PER_TOKEN = 4  # the usual rule of thumb, for what a provider did not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class Flights:
         if model is None:
             return Bill(None, Usage(0, 0), 0.0)
         if usage is None:
-            usage = Usage(_prompt_tokens(request), written // CHARS_PER_TOKEN, estimated=True)
+            usage = estimate_usage(request, written)
         return Bill(model, usage, self._prices.cost_usd(model, usage))
 
     def _landing(self, key: str | None, request: ModelRequest) -> Callable[[ModelRun], None]:
@@ -101,12 +100,6 @@ class Flights:
         await asyncio.gather(*(run.aclose() for run in list(self._by_key.values())))
         if self._writes:
             await asyncio.wait(self._writes)
-
-
-def _prompt_tokens(request: ModelRequest) -> int:
-    parts = (request.system, request.manual, request.question)
-    chars = sum(map(len, parts)) + sum(len(turn.content) for turn in request.history)
-    return chars // CHARS_PER_TOKEN
 
 
 def _cacheable(run: ModelRun) -> CachedAnswer | None:
