@@ -65,49 +65,59 @@ class RunningAnswer:
         self._publish = publish
         self._stream = AnswerStream(question.response_id, link_hosts=machinery.link_hosts)
         self._facts = Facts(question)
-        self._cancelled_by_client = False
-        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._ending_when_stopped: Ending | None = None
+        self._task: asyncio.Task[Ending] | None = None
 
     def start(self) -> None:
         """Send `response.created` and go on in a task of its own."""
         event_id = self.question.event.event_id
         self._give(self._stream.create(self.question.started(resumable=False), event_id))
         self._task = asyncio.create_task(self._run(), name=f"answer-{self.question.response_id}")
+        self._task.add_done_callback(self._settle)
 
     def cancel(self) -> None:
         """Stop at once, with `response.cancelled`."""
-        if self._task is not None and not self.done.is_set():
-            self._cancelled_by_client = True
-            self._task.cancel()
+        self._stop(Ending("cancelled", "cancelled"))
+
+    def cut_off(self) -> None:
+        """Stop at once, with `response.failed`: the server cannot wait for it any longer."""
+        fault = EventError("draining", "The server had to stop before the end; ask again")
+        self._stop(Ending("failed", "error", fault))
 
     def abandon(self) -> None:
         """Stop at once without a word: nobody listens any more."""
-        if self._task is not None and not self.done.is_set():
+        self._stop(None)
+
+    def _stop(self, ending: Ending | None) -> None:
+        if self._task is not None and not self._stopped and not self._task.done():
+            self._stopped = True
+            self._ending_when_stopped = ending
             self._task.cancel()
 
-    async def _run(self) -> None:
+    def _settle(self, task: asyncio.Task[Ending]) -> None:
+        # A callback, since a task that is cancelled before its first step runs none of its code.
+        recorder = self._machinery.recorder
         try:
-            ending = await self._answer_or_say_why_not()
-        except asyncio.CancelledError:
-            self._machinery.recorder.abandoned(self._facts, self._stream)
-        else:
-            final = self._machinery.recorder.conclude(self._facts, ending, self._stream)
-            self._give(self._stream.finish(final))
+            ending = self._ending_when_stopped if task.cancelled() else task.result()
+            if ending is None:
+                recorder.abandoned(self._facts, self._stream)
+            else:
+                final = recorder.conclude(self._facts, ending, self._stream)
+                self._give(self._stream.finish(final))
         finally:
             self._machinery.ticker.unmark(self._flush)
             self._on_done(self)
             self.done.set()
 
-    async def _answer_or_say_why_not(self) -> Ending:
+    async def _run(self) -> Ending:
         try:
             async with asyncio.timeout(self._machinery.timeout_s):
-                return await self._answer()
+                ending = await self._answer()
+            self._stream.end_text()
+            return ending
         except TimeoutError:
             return self._ending_at_deadline()
-        except asyncio.CancelledError:
-            if not self._cancelled_by_client:
-                raise
-            return Ending("cancelled", "cancelled")
         except UpstreamError as error:
             return _upstream_ending(error)
         except Exception:

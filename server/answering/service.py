@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 
@@ -97,6 +98,15 @@ class Answering:
             created_at=int(self._wall_clock()),
             received_at=self._machinery.clock(),
         )
+
+    async def wait_for_all(self) -> None:
+        """Wait until every answer that runs now has ended."""
+        await asyncio.gather(*(answer.done.wait() for answer in self.running.values()))
+
+    def cut_off_all(self) -> None:
+        """Stop every answer, each with its terminal event."""
+        for answer in list(self.running.values()):
+            answer.cut_off()
 
     def abandon_all(self) -> None:
         """Stop every answer without a word."""

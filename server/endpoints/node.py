@@ -52,12 +52,11 @@ class Node:
         self.draining = True
         for connection in tuple(self.connections):
             connection.drain("the server is restarting", int(within_s * 1000))
-        running = [answer.done.wait() for answer in self.answering.running.values()]
-        if running:
-            try:
-                async with asyncio.timeout(within_s):
-                    await asyncio.gather(*running)
-            except TimeoutError:
-                self.answering.abandon_all()
+        try:
+            async with asyncio.timeout(within_s):
+                await self.answering.wait_for_all()
+        except TimeoutError:
+            self.answering.cut_off_all()
+            await self.answering.wait_for_all()
         for connection in tuple(self.connections):
             connection.leave()
