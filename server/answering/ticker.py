@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 INTERVAL_S = 0.03  # text that a reader sees as flowing, at a third of a frame a token's cost
 MAX_INTERVAL_S = 0.1  # past this, text is seen to stutter
 LOAD_FACTOR = 4  # a tick may take at most a quarter of the time between two
+
+log = structlog.get_logger("manicule")
 
 
 class FrameTicker:
@@ -38,7 +42,10 @@ class FrameTicker:
         marked, self._marked = self._marked, {}
         started = loop.time()
         for flush in marked:
-            flush()
+            try:
+                flush()
+            except Exception:  # one answer's fault must not hold back the frames of all others
+                log.exception("flush_failed")
         took_s = loop.time() - started
         self._interval_s = min(MAX_INTERVAL_S, max(INTERVAL_S, took_s * LOAD_FACTOR))
 
