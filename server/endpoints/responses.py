@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from protocol.codec import decode_object, encode, parse_object
 from protocol.errors import EventError
@@ -29,6 +30,21 @@ def format_event(event: AnyAnswerEvent) -> str:
     return f"id: {position}\nevent: {name}\ndata: {encode(event)}\n\n"
 
 
+class AnswerResponse(StreamingResponse):
+    """The events of one answer; a client that goes away, however early, stops it."""
+
+    def __init__(self, answer: RunningAnswer, events: asyncio.Queue[AnyAnswerEvent]) -> None:
+        super().__init__(_stream(events), media_type="text/event-stream", headers=_STREAM_HEADERS)
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._answer.abandon()  # does nothing once the answer has ended
+
+
 def create_endpoint(node: Node) -> HTTPEndpoint:
     """Return the endpoint for `POST /v1/responses`."""
 
@@ -41,9 +57,7 @@ def create_endpoint(node: Node) -> HTTPEndpoint:
         except EventError as error:
             node.metrics.count("errors_total", error.code)
             return error_response(error)
-        return StreamingResponse(
-            _stream(answer, events), media_type="text/event-stream", headers=_STREAM_HEADERS
-        )
+        return AnswerResponse(answer, events)
 
     return endpoint
 
@@ -83,14 +97,9 @@ async def _read_event(request: Request, max_bytes: int) -> ResponseCreate:
     return event
 
 
-async def _stream(
-    answer: RunningAnswer, events: asyncio.Queue[AnyAnswerEvent]
-) -> AsyncIterator[str]:
-    try:
-        while True:
-            event = await events.get()
-            yield format_event(event)
-            if isinstance(event, _TERMINAL):
-                return
-    finally:
-        answer.abandon()  # does nothing once the answer has ended
+async def _stream(events: asyncio.Queue[AnyAnswerEvent]) -> AsyncIterator[str]:
+    while True:
+        event = await events.get()
+        yield format_event(event)
+        if isinstance(event, _TERMINAL):
+            return
