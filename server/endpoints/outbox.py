@@ -42,6 +42,11 @@ class Outbox:
         self._closing: Closing | None = None
         self._changed = asyncio.Event()
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether what is put now would be dropped."""
+        return self._closing is not None
+
     def put(self, frame: str) -> None:
         """Queue a frame; after `close` it is dropped."""
         if self._closing is not None:

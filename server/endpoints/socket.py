@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from msgspec import UNSET
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from protocol.codec import encode, error_event
 from protocol.errors import CloseCode, EventError
@@ -70,6 +70,8 @@ class Connection:
                 return
             text = message.get("text")
             frame = text if text is not None else message["bytes"]
+            if self._outbox.is_closing:
+                continue  # read on only to see the end
             self._obey(self._session.receive(frame, self._node.clock()))
 
     async def _close(self, receiver: asyncio.Task[None], sender: asyncio.Task[Closing]) -> None:
@@ -77,7 +79,11 @@ class Connection:
             receiver.result()  # a fault in our reading must be loud
             self._node.metrics.count("connections_closed_total", "client")
             return
-        closing = sender.result()
+        try:
+            closing = sender.result()
+        except (WebSocketDisconnect, RuntimeError):  # lost while we sent, before reading noticed
+            self._node.metrics.count("connections_closed_total", "client")
+            return
         self._node.metrics.count("connections_closed_total", str(int(closing.code)))
         if closing is SLOW:
             self._node.metrics.count("slow_clients_total")
@@ -163,6 +169,7 @@ def socket_endpoint(node: Node) -> Callable[[WebSocket], Awaitable[None]]:
     async def endpoint(websocket: WebSocket) -> None:
         refusal = _refusal(websocket, node)
         if refusal is not None:
+            node.metrics.count("errors_total", refusal.code)
             await websocket.send_denial_response(error_response(refusal))
             return
         offered = websocket.scope.get("subprotocols") or []
