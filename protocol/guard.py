@@ -16,8 +16,11 @@ MAX_HOST_CHARS: Final = 253  # RFC 1035; a longer one is no host and is not wait
 _LOOK_BACK_CHARS: Final = 32  # enough for a scheme with white space strewn into it
 _MAX_MIME_CHARS: Final = 20
 
-# Characters that are never seen: tags, zero-width space and word joiner, direction overrides.
-HIDDEN: Final = re.compile("[\U000e0000-\U000e007f\u200b\u2060\u202a-\u202e\u2066-\u2069\ufeff]")
+# Characters that are never seen: tags, zero-width space and word joiner, direction overrides; and
+# lone surrogates, which UTF-8 cannot carry.
+HIDDEN: Final = re.compile(
+    "[\U000e0000-\U000e007f\u200b\u2060\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 _COLON: Final = re.compile(":")
 _SLASHES: Final = re.compile(r"(?<=[:(\"'=<>\s])//(?=[^\s/])")
