@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException
 
 from server.storage.breaker import Breaker
 from server.storage.faults import ABSENT, REDIS_ERRORS, FaultKind, StorageError, classify
@@ -47,7 +48,10 @@ def split_url(url: str) -> tuple[str, bool]:
 
 
 def connect(url: str, *, timeout_s: float, max_connections: int) -> Redis | RedisCluster:
-    """A client of redis-py that neither retries nor waits longer than we would."""
+    """A client of redis-py that neither retries nor waits longer than we would.
+
+    Raises `ValueError` for a URL that is none.
+    """
     plain, cluster = split_url(url)
     options: dict[str, Any] = {
         "protocol": 2,
@@ -60,7 +64,10 @@ def connect(url: str, *, timeout_s: float, max_connections: int) -> Redis | Redi
     }
     if cluster:
         options.pop("driver_info")
-        return RedisCluster.from_url(plain, require_full_coverage=False, **options)
+        try:
+            return RedisCluster.from_url(plain, require_full_coverage=False, **options)
+        except RedisClusterException as error:  # a database number, a socket path
+            raise ValueError(str(error)) from error
     return Redis.from_url(plain, **options)
 
 

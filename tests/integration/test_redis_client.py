@@ -39,6 +39,14 @@ def test_reads_the_url(url, plain, cluster):
     assert split_url(url) == (plain, cluster)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://h", "redis+cluster://h/3", "redis://h:port", "", "redis://h?socket_timeout=x"]
+)
+async def test_refuses_a_url_that_is_none(url):
+    with pytest.raises(ValueError):
+        RedisClient(url)
+
+
 async def test_never_opens_more_connections_than_allowed(redis_server):
     server = redis_server()
     client = RedisClient(server.url, max_connections=4)
