@@ -16,6 +16,9 @@ from itertools import pairwise
 from server.language.terms import fold
 from server.manuals.documents import PAGE_SEPARATOR
 
+MAX_RUNNING_CHARS = 120
+"""A header or footer is at most so long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -89,10 +92,17 @@ def split_running_lines(
 ) -> tuple[list[list[Line]], list[Line]]:
     """Return the pages without running headers and footers, and those lines.
 
-    A running line is one of the two first or last of its page whose words, numbers aside, stand
-    there on at least four pages and a tenth of all; or a lone page number.
+    A running line is one of the two first or last of its page, not a long one, whose words,
+    numbers aside, stand there on at least four pages and a tenth of all; or a lone page number.
     """
-    edges = [{line: _shape(text, line) for line in (*page[:2], *page[-2:])} for page in pages]
+    edges = [
+        {
+            line: _shape(text, line)
+            for line in (*page[:2], *page[-2:])
+            if line.end - line.start <= MAX_RUNNING_CHARS
+        }
+        for page in pages
+    ]
     seen = Counter(shape for edge in edges for shape in set(edge.values()))
     least = max(4, len(pages) // 10)
     kept: list[list[Line]] = []
