@@ -1,107 +1,47 @@
-"""Reading manuals in child processes, so that a hostile file harms nobody but its reader."""
+"""Extracts a manual's text in a child process of its own, which may crash, hang or be killed."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
+import os
 import sys
-from collections.abc import Callable
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
+
+import msgspec
 
 from server.manuals.documents import Extracted, ManualError, OutlineEntry
-from server.manuals.extraction.frames import HEADER, MAX_FRAME_BYTES, pack
+from server.manuals.extraction.results import FRAME_HEAD, Job, Result, frame, result_of
+from server.manuals.sniffing import Kind, sniff
 
-Kind = Literal["pdf", "html", "text", "markdown"]
+__all__ = ["Extractor", "Kind", "sniff"]
+
 OnPage = Callable[[int, int | None], None]
+"""Called with the pages done and the pages in all, if known."""
 
-BYTES_PER_CHAR: Final = 6
-"""What one character may take in a frame; JSON escapes take six bytes."""
-SLACK_BYTES: Final = 4 * 2**20
-"""For outline, title and the frames themselves, beside the text."""
+FRAME_SLACK_BYTES: Final = 8 * 2**20
+"""What the child may write beside the characters themselves: frames, title, outline."""
+BYTES_PER_CHAR: Final = 4
+SLICE_BYTES: Final = 256 * 1024
 
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
-_PROGRAM: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from server.manuals.extraction.child import main; main()"
+_COMMAND: Final = (
+    *(sys.executable, "-I", "-c"),
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from server.manuals.extraction.child import main; main()",
+    _ROOT,
 )
-_HTML_STARTS: Final = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml", b"<!--")
-_MAGIC: Final = {
-    b"MZ": "a Windows program",
-    b"\x7fELF": "a Linux program",
-    b"PK\x03\x04": "a ZIP archive",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"GIF8": "a picture",
-    b"\x1f\x8b": "a compressed file",
-    b"Rar!": "an archive",
-    b"7z\xbc\xaf": "an archive",
-    b"\xd0\xcf\x11\xe0": "an old Office document",
-}
-_TYPES: Final[dict[str, Kind]] = {
-    "application/pdf": "pdf",
-    "text/html": "html",
-    "application/xhtml+xml": "html",
-    "text/markdown": "markdown",
-    "text/plain": "text",
-}
-_ENDINGS: Final[dict[str, Kind]] = {
-    ".pdf": "pdf",
-    ".html": "html",
-    ".htm": "html",
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".txt": "text",
-}
-
-
-def sniff(data: bytes, *, declared: Kind | None, content_type: str, name: str) -> Kind:
-    """Return what the data is, by its first bytes before anything it says of itself.
-
-    `declared` is the catalog's word, `content_type` the server's, `name` a path or URL. Raises
-    `ManualError`: `empty`, or `wrong_type` when the data is not what the catalog declares or is
-    no kind of manual.
-    """
-    if not data.strip():
-        raise ManualError("empty", "The manual's file is empty")
-    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
-    is_pdf = b"%PDF-" in data[:1024]
-    is_html = start[:64].lower().startswith(_HTML_STARTS)
-    found = "a PDF" if is_pdf else "an HTML page" if is_html else _magic(start) or "a text"
-    wanted = declared or _told_kind(content_type, name)
-    if is_pdf and declared in (None, "pdf"):
-        return "pdf"
-    if found == "a text" and wanted in (None, "text", "markdown", "html"):
-        return wanted or "text"
-    if is_html and declared in (None, "html") and wanted != "pdf":
-        return "html"
-    if is_html and declared in ("markdown", "text"):
-        return declared
-    expected = f", not {wanted.upper() if wanted in ('pdf', 'html') else wanted}" if wanted else ""
-    raise ManualError("wrong_type", f"The manual's file is {found}{expected}; correct its address")
-
-
-def _magic(start: bytes) -> str | None:
-    known = next((what for magic, what in _MAGIC.items() if start.startswith(magic)), None)
-    if known is None and b"\x00" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "a binary file"
-    return known
-
-
-def _told_kind(content_type: str, name: str) -> Kind | None:
-    path = name.partition("?")[0].partition("#")[0].lower()
-    by_name = next((kind for ending, kind in _ENDINGS.items() if path.endswith(ending)), None)
-    told = _TYPES.get(content_type.partition(";")[0].strip().lower())
-    return by_name if told in (None, "text") and by_name else told
 
 
 class Extractor:
-    """Reads at most `processes` manuals at a time, each in a child of its own.
+    """Reads manuals, at most `processes` at once, each in a child that serves it alone.
 
-    A child may take `cpu_s` seconds of processor time, `wall_s` in all and `memory_bytes` of
-    memory, and gives at most `max_pages` pages and `max_chars` characters. It has no network,
-    writes no files, and is gone after its one document.
+    One child waits ready, with its imports done. A child has `cpu_s` of processor time,
+    `wall_s` in all, `memory_bytes` of address space, no network and no files to write.
+    `command` replaces the child's program.
     """
 
     def __init__(
@@ -113,111 +53,167 @@ class Extractor:
         memory_bytes: int,
         max_pages: int,
         max_chars: int,
+        command: Sequence[str] = _COMMAND,
     ) -> None:
-        self._slots = asyncio.Semaphore(processes)
+        self._turn = asyncio.Semaphore(processes)
+        self._cpu_s = cpu_s
         self._wall_s = wall_s
-        self._limits = {
-            "cpu_s": cpu_s,
-            "memory_bytes": memory_bytes,
-            "max_pages": max_pages,
-            "max_chars": max_chars,
-        }
-        self._max_output = max_chars * BYTES_PER_CHAR + SLACK_BYTES
-        self._running: set[asyncio.subprocess.Process] = set()
+        self._memory_bytes = memory_bytes
+        self._max_pages = max_pages
+        self._max_chars = max_chars
+        self._command = command
+        self._spare: asyncio.Task[Process] | None = None
+        self._endings: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
 
     async def extract(self, data: bytes, kind: Kind, on_page: OnPage) -> Extracted:
-        """Return the text of each page; `on_page(done, total)` is called as they are finished.
+        """Return the text of a manual; `on_page` is called after each page, in the event loop.
 
-        `total` is None where a document has no pages of its own. Raises `ManualError`.
+        Raises `ManualError`: damaged (also for a crash or a limit), encrypted, scanned, empty or
+        too_large. When it is cancelled the child is killed at once.
         """
-        async with self._slots:
-            child = await self._spawn()
-            self._running.add(child)
+        async with self._turn:
+            child = await self._take()
             try:
                 async with asyncio.timeout(self._wall_s):
                     return await self._converse(child, data, kind, on_page)
             except TimeoutError:
-                raise ManualError(
-                    "damaged", f"Reading the manual took longer than {self._wall_s:g} s"
-                ) from None
+                raise _gave_up(f"it took more than {self._wall_s:g} s") from None
             finally:
-                self._running.discard(child)
-                await _end(child)
-
-    async def _spawn(self) -> asyncio.subprocess.Process:
-        try:
-            return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-c", _PROGRAM, _ROOT),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={},
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ManualError(
-                "unreachable", f"The server cannot start a reader now ({error.strerror})"
-            ) from None
-
-    async def _converse(
-        self, child: asyncio.subprocess.Process, data: bytes, kind: Kind, on_page: OnPage
-    ) -> Extracted:
-        sending = asyncio.create_task(
-            _send(child, pack({"kind": kind, **self._limits}), data), name="extract-send"
-        )
-        try:
-            return await self._receive(child, on_page)
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-
-    async def _receive(self, child: asyncio.subprocess.Process, on_page: OnPage) -> Extracted:
-        assert child.stdout is not None
-        pages: list[str] = []
-        received = 0
-        while True:
-            frame = await _read_frame(child.stdout)
-            received += len(frame)
-            if not frame or received > self._max_output:
-                raise ManualError("damaged", "Reading the manual met a limit of time or memory")
-            message: dict[str, Any] = json.loads(frame)
-            if "page" in message:
-                pages.append(message["page"])
-                on_page(len(pages), message["total"])
-            elif "restart" in message:
-                pages.clear()
-            elif "problem" in message:
-                raise ManualError(message["problem"], message["message"])
-            else:
-                outline = tuple(OutlineEntry(*entry) for entry in message["outline"])
-                return Extracted(tuple(pages), message["title"], outline)
+                self._end(child)
 
     async def aclose(self) -> None:
-        """End every reader."""
-        for child in tuple(self._running):
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
+        """End every child."""
+        self._closing.set()
+        if self._spare is not None:
+            with suppress(OSError):
+                self._end(await self._spare)
+            self._spare = None
+        await asyncio.gather(*self._endings)
+
+    async def _take(self) -> Process:
+        """Return the child that waits, or a new one, and have the next one made."""
+        if self._closing.is_set():
+            raise ManualError("damaged", "The server is stopping: ask again.")
+        spare, self._spare = self._spare, None
+        spare = spare or asyncio.create_task(self._start(), name="extraction child")
+        try:
+            child = await asyncio.shield(spare)
+        except asyncio.CancelledError:
+            spare.add_done_callback(self._end_unused)
+            raise
+        except OSError as error:
+            raise ManualError("damaged", "No process could be started to read it.") from error
+        if child.returncode is not None:  # it died while it waited
+            self._end(child)
+            child = await self._start()
+        self._refill()
+        return child
+
+    def _refill(self) -> None:
+        if self._spare is None and not self._closing.is_set():
+            self._spare = asyncio.create_task(self._start(), name="extraction child")
+
+    async def _start(self) -> Process:
+        # Keys and addresses in the environment are none of a hostile document's business.
+        kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=kept | {"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2"},
+            cwd="/",
+            start_new_session=True,  # Ctrl-C in a terminal is the server's to handle
+        )
+
+    async def _converse(
+        self, child: Process, data: bytes, kind: Kind, on_page: OnPage
+    ) -> Extracted:
+        sending = asyncio.create_task(self._send(child, data, kind), name="extraction input")
+        try:
+            return await self._receive(child, on_page)
+        except asyncio.IncompleteReadError:
+            raise _gave_up("its reader crashed or met a limit of time or memory") from None
+        finally:
+            sending.cancel()
+            await asyncio.wait([sending])
+
+    async def _send(self, child: Process, data: bytes, kind: Kind) -> None:
+        assert child.stdin is not None
+        job = Job(
+            kind=kind,
+            size=len(data),
+            cpu_s=self._cpu_s,
+            memory_bytes=self._memory_bytes,
+            max_pages=self._max_pages,
+            max_chars=self._max_chars,
+        )
+        view = memoryview(data)
+        with suppress(OSError):  # a child that is gone shows in what it did not answer
+            child.stdin.write(frame(job))
+            for start in range(0, len(data), SLICE_BYTES):
+                child.stdin.write(view[start : start + SLICE_BYTES])
+                await child.stdin.drain()
+
+    async def _receive(self, child: Process, on_page: OnPage) -> Extracted:
+        assert child.stdout is not None
+        left = BYTES_PER_CHAR * self._max_chars + FRAME_SLACK_BYTES
+        pages: list[str] = []
+        total, facts = None, Result()
+        while True:
+            [size] = FRAME_HEAD.unpack(await child.stdout.readexactly(FRAME_HEAD.size))
+            left -= size + FRAME_HEAD.size
+            if left < 0 or len(pages) > self._max_pages:
+                raise _gave_up("its reader wrote more than a manual can hold")
+            result = _decoded(await child.stdout.readexactly(size))
+            if result.problem is not None:
+                raise ManualError(result.problem, result.message)
+            if result.end:
+                return _extracted(pages, facts)
+            total = result.pages_total or total
+            if result.page is None:
+                facts = result
+            else:
+                pages.append(result.page)
+                on_page(len(pages), total)
+
+    def _end_unused(self, starting: asyncio.Task[Process]) -> None:
+        if not starting.cancelled() and starting.exception() is None:
+            self._end(starting.result())
+
+    def _end(self, child: Process) -> None:
+        """Kill a child now and have it collected; every child ends so, also a good one."""
+        with suppress(ProcessLookupError):
+            child.kill()
+        ending = asyncio.create_task(_collect(child), name="extraction end")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
 
-async def _send(child: asyncio.subprocess.Process, request: bytes, data: bytes) -> None:
+async def _collect(child: Process) -> None:
     assert child.stdin is not None
-    with contextlib.suppress(ConnectionError):  # a child that died tells so by its silence
-        child.stdin.write(request)
-        child.stdin.write(data)
-        await child.stdin.drain()
-        child.stdin.close()
-
-
-async def _read_frame(stream: asyncio.StreamReader) -> bytes:
-    """Return the next frame's body; empty when the child ended or broke the rules."""
-    try:
-        size = HEADER.unpack(await stream.readexactly(HEADER.size))[0]
-        return await stream.readexactly(size) if size <= MAX_FRAME_BYTES else b""
-    except asyncio.IncompleteReadError:
-        return b""
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        child.kill()
+    assert child.stdout is not None
+    child.stdin.close()
+    # Unread output would keep the pipe open: at most what the pipe and our buffer hold is left.
+    while await child.stdout.read(SLICE_BYTES):
+        pass
     await child.wait()
+
+
+def _decoded(body: bytes) -> Result:
+    try:
+        return result_of(body)
+    except msgspec.MsgspecError:
+        raise _gave_up("its reader wrote nonsense") from None
+
+
+def _extracted(pages: list[str], facts: Result) -> Extracted:
+    outline = tuple(OutlineEntry(title, page, level) for title, page, level in facts.outline)
+    return Extracted(tuple(pages), facts.title, outline)
+
+
+def _gave_up(why: str) -> ManualError:
+    return ManualError(
+        "damaged", f"Reading the manual was given up, {why}: export it again or split it."
+    )

@@ -1,1 +1,1 @@
-"""The programs that read manuals, run in a child process without network or file writing."""
+"""What runs in the child process: manuals of every kind to pages of plain text."""

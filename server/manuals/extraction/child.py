@@ -1,53 +1,66 @@
-"""The child's main program: read a request, enter the sandbox, read the manual, tell."""
+"""The child process: reads one manual from standard input, writes its pages, and ends."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+import orjson
 
 from server.manuals.documents import ManualError
-from server.manuals.extraction import html, pdf, plain, sandbox
-from server.manuals.extraction.frames import read_request, write
-from server.manuals.extraction.reading import Sink
+from server.manuals.extraction import sandbox
+from server.manuals.extraction.pdf import read_pdf
+from server.manuals.extraction.plain import read_markdown, read_text
+from server.manuals.extraction.results import FRAME_HEAD, Job, Result, Results, frame
+from server.manuals.extraction.web_page import read_html
 
-READERS: dict[str, Callable[[bytes, Sink], None]] = {
-    "pdf": pdf.read,
-    "html": html.read,
-    "markdown": plain.read_markdown,
-    "text": plain.read_text,
-}
+_READERS = {"pdf": read_pdf, "html": read_html, "text": read_text, "markdown": read_markdown}
 
 
 def main() -> None:
-    """Serve one request on standard input and output."""
+    """Serve one manual. Started before there is one, so that nobody waits for the imports."""
+    logging.disable()
+    source = sys.stdin.buffer
     output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not get between our frames
-    request, data = read_request(sys.stdin.buffer)
-    sandbox.limit_resources(cpu_s=request["cpu_s"], memory_bytes=request["memory_bytes"])
+    os.dup2(2, 1)  # what a library prints must not get between the frames
+    head = source.read(FRAME_HEAD.size)
+    if len(head) < FRAME_HEAD.size:
+        return  # not needed any more
+    job = Job(**orjson.loads(source.read(*FRAME_HEAD.unpack(head))))
+    sandbox.limit(cpu_s=job.cpu_s, memory_bytes=job.memory_bytes)
     sandbox.enter()
-    answer(request, data, output)
+    data = source.read(job.size)
+    if len(data) == job.size:
+        _serve(data, job, output)
+    # Nothing is left to be tidied up, and a damaged document's objects may fail at it.
+    os._exit(0)
 
 
-def answer(request: dict[str, Any], data: bytes, output: BinaryIO) -> None:
-    """Read `data` and write what is found."""
-    sink = Sink(
-        on_page=lambda text, done, total: write(output, {"page": text, "total": total}),
-        on_restart=lambda: write(output, {"restart": True}),
-        max_pages=request["max_pages"],
-        max_chars=request["max_chars"],
-    )
+def _serve(data: bytes, job: Job, output: BinaryIO) -> None:
     try:
-        READERS[request["kind"]](data, sink)
+        for result in _limited(_READERS[job.kind](data, job.max_pages), job.max_chars):
+            output.write(frame(result))
+            output.flush()
+        last = Result(end=True)
     except ManualError as error:
-        write(output, {"problem": error.problem, "message": str(error)})
-    except MemoryError:
-        write(output, {"problem": "damaged", "message": "Reading the manual takes too much memory"})
-    except Exception as error:  # noqa: BLE001 - the parent must learn of it in a frame
-        write(
-            output, {"problem": "damaged", "message": f"It cannot be read ({type(error).__name__})"}
+        last = Result(problem=error.problem, message=str(error), end=True)
+    except (Exception, RecursionError, MemoryError):  # noqa: BLE001 - whatever a file can cause
+        last = Result(
+            problem="damaged", message="The manual cannot be read: export it again.", end=True
         )
-    else:
-        outline = [[entry.title, entry.page, entry.level] for entry in sink.outline]
-        write(output, {"end": True, "title": sink.title, "outline": outline})
+    output.write(frame(last))
+    output.flush()
+
+
+def _limited(results: Results, max_chars: int) -> Results:
+    left = max_chars
+    for result in results:
+        left -= len(result.page or "")
+        if left < 0:
+            raise ManualError(
+                "too_large",
+                f"The manual holds more than {max_chars} characters: split it (max_manual_chars).",
+            )
+        yield result

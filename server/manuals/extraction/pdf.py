@@ -1,148 +1,175 @@
-"""PDF: structure, title and decryption by pypdf, text and outline by pdfium.
-
-pdfium keeps the spaces that pypdf loses in some PDFs and is many times faster; pypdf stands in for
-pages and documents that pdfium cannot read, or reads without spaces.
-"""
+"""PDF to pages: PDFium reads the text, pypdf is the second opinion where that fails."""
 
 from __future__ import annotations
 
-import contextlib
 import io
-import re
 from collections.abc import Iterator
-from itertools import islice
+from contextlib import suppress
 from typing import Final
 
 import pypdf
 import pypdfium2 as pdfium  # type: ignore[import-untyped]
-from pypdf.errors import PyPdfError
+from pypdf.errors import FileNotDecryptedError
 
-from server.manuals.documents import ManualError, OutlineEntry
-from server.manuals.extraction.reading import MAX_OUTLINE, MAX_OUTLINE_DEPTH, MAX_TITLE_CHARS, Sink
+from server.manuals.documents import ManualError
+from server.manuals.extraction.results import (
+    MAX_OUTLINE,
+    MAX_TITLE_CHARS,
+    Result,
+    Results,
+    too_many_pages,
+)
+from server.manuals.extraction.wording import mean_word_chars, normalised, one_line
 
-LOST_SPACES_CHARS: Final = 8.0
-"""Mean length of words over which the spaces between them were lost: prose has 4 to 7."""
-_WORD: Final = re.compile(r"[^\W\d_]{2,}")
-_LATIN: Final = re.compile(r"[A-Za-z]")
+LONGEST_MEAN_WORD: Final = 8.0
+"""Mean letters of a word beyond which the spaces are taken for lost (German has about 6)."""
+MAX_SECOND_READINGS: Final = 200
+"""Pages that pypdf may read again for their spaces: it needs 20 times as long."""
+_PASSWORD_ERROR: Final = 4  # FPDF_ERR_PASSWORD
+_FAULTS: Final = (Exception, RecursionError)
 
 
-def read(data: bytes, sink: Sink) -> None:
-    """Give the pages of a PDF to `sink`; raises `ManualError`."""
-    reader = _open_with_pypdf(data)
-    if reader is not None:
-        sink.title = _title(reader)
-    document = _open_with_pdfium(data, reader)
-    if document is None:
-        if reader is None:
-            raise ManualError("damaged", "The PDF is damaged and cannot be opened")
-        _read_with_pypdf(reader, sink)
-    else:
-        _read_with_pdfium(document, reader, sink)
-    if sink.done == 0:
-        raise ManualError("empty", "The PDF has no pages")
-    if not sink.has_text:
+class _SecondReader:
+    """pypdf, strict and opened only when wanted: lenient, it spends minutes on hostile files."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._reader: pypdf.PdfReader | None = None
+        self._broken = False
+
+    def reader(self) -> pypdf.PdfReader:
+        if self._reader is None:
+            reader = pypdf.PdfReader(io.BytesIO(self._data), strict=True)
+            if reader.is_encrypted and not reader.decrypt(""):
+                raise FileNotDecryptedError("it has a password")
+            self._reader = reader
+        return self._reader
+
+    def page(self, index: int) -> str | None:
+        """The text of a page, None when pypdf cannot read it either."""
+        if self._broken:
+            return None
+        try:
+            return self.reader().pages[index].extract_text()
+        except MemoryError:
+            raise
+        except _FAULTS:
+            self._broken = self._reader is None
+            return None
+
+
+def read_pdf(data: bytes, max_pages: int) -> Results:
+    """Yield each page as it is read, then title and outline.
+
+    Raises `ManualError`: encrypted (the empty password does not open it), damaged, too_large,
+    scanned (not one character).
+    """
+    second = _SecondReader(data)
+    document = _opened(data)
+    total = len(document) if document is not None else _second_length(second)
+    if total == 0:
+        raise _damaged()
+    if total > max_pages:
+        raise too_many_pages(max_pages)
+    yield Result(pages_total=total)
+    seen = False
+    for text in _texts(document, second, total):
+        seen = seen or bool(text.strip())
+        yield Result(page=text)
+    if not seen:
         raise ManualError(
             "scanned",
-            "The pages are pictures without text; run OCR on the file, such as ocrmypdf",
+            "The manual's pages are pictures without text: run OCR over it (ocrmypdf) first.",
         )
+    yield _facts(document, second, total)
 
 
-def _open_with_pypdf(data: bytes) -> pypdf.PdfReader | None:
-    """Return the document, None when pypdf cannot read it; encrypted is a `ManualError`."""
-    try:
-        reader = pypdf.PdfReader(io.BytesIO(data), strict=True)
-        locked = reader.is_encrypted and not reader.decrypt("")
-    except (PyPdfError, ValueError, TypeError, KeyError, RecursionError, NotImplementedError):
-        return None
-    except Exception:  # noqa: BLE001 - a hostile file may find any fault; pdfium gets its turn
-        return None
-    if locked:
-        raise ManualError("encrypted", "The PDF needs a password; store it without one")
-    return reader
-
-
-def _open_with_pdfium(data: bytes, reader: pypdf.PdfReader | None) -> pdfium.PdfDocument | None:
+def _opened(data: bytes) -> pdfium.PdfDocument | None:
     try:
         return pdfium.PdfDocument(data)
     except pdfium.PdfiumError as error:
-        if "password" in str(error).lower() and reader is None:
-            raise ManualError("encrypted", "The PDF needs a password") from None
+        if getattr(error, "err_code", None) == _PASSWORD_ERROR:
+            raise _encrypted() from None
         return None
 
 
-def _title(reader: pypdf.PdfReader) -> str:
+def _second_length(second: _SecondReader) -> int:
     try:
-        title = reader.metadata.title if reader.metadata else None
-    except Exception:  # noqa: BLE001 - the title is a nicety
-        return ""
-    return " ".join(str(title or "").split())[:MAX_TITLE_CHARS]
+        return len(second.reader().pages)
+    except FileNotDecryptedError:
+        raise _encrypted() from None
+    except MemoryError:
+        raise
+    except _FAULTS:
+        raise _damaged() from None
 
 
-def _read_with_pdfium(
-    document: pdfium.PdfDocument, reader: pypdf.PdfReader | None, sink: Sink
-) -> None:
-    total = len(document)
-    sink.expect(total)
-    sink.outline = list(_outline(document))
-    letters, words = 0, 0
-    for number in range(total):
-        text = _page_text(document, reader, number)
-        found = _WORD.findall(text) if _LATIN.search(text) else []
-        words += len(found)
-        letters += sum(map(len, found))
-        sink.add(text, total)
-    if reader is not None and words and letters / words > LOST_SPACES_CHARS:
-        _try_again_with_pypdf(reader, letters / words, sink)
+def _texts(document: pdfium.PdfDocument | None, second: _SecondReader, total: int) -> Iterator[str]:
+    failed = readings = 0
+    for index in range(total):
+        text = _first_reading(document, index)
+        run_together = text is not None and mean_word_chars(text) > LONGEST_MEAN_WORD
+        if text is None or (run_together and readings < MAX_SECOND_READINGS):
+            readings += run_together
+            other = second.page(index)
+            if text is None and other is None:
+                failed += 1
+            elif other is not None and (
+                text is None or 0 < mean_word_chars(other) < mean_word_chars(text)
+            ):
+                text = other
+        yield normalised(text or "")
+    if failed == total:
+        raise _damaged()
 
 
-def _page_text(document: pdfium.PdfDocument, reader: pypdf.PdfReader | None, number: int) -> str:
+def _first_reading(document: pdfium.PdfDocument | None, index: int) -> str | None:
+    if document is None:
+        return None
     try:
-        page = document[number]
+        page = document[index]
         try:
-            text_page = page.get_textpage()
+            textpage = page.get_textpage()
             try:
-                return str(text_page.get_text_range())
+                return str(textpage.get_text_range())
             finally:
-                text_page.close()
+                textpage.close()
         finally:
             page.close()
     except pdfium.PdfiumError:
-        return _pypdf_text(reader, number) if reader is not None else ""
+        return None
 
 
-def _pypdf_text(reader: pypdf.PdfReader, number: int) -> str:
-    try:
-        return reader.pages[number].extract_text()
-    except Exception:  # noqa: BLE001 - one unreadable page must not cost the others
-        return ""
+def _facts(document: pdfium.PdfDocument | None, second: _SecondReader, total: int) -> Result:
+    """Title and outline; a fault in them loses them and nothing else."""
+    title, outline = "", list[tuple[str, int, int]]()
+    with suppress(*_FAULTS):
+        if document is not None:
+            title = document.get_metadata_value("Title")
+        else:
+            metadata = second.reader().metadata
+            title = (metadata.title if metadata is not None else "") or ""
+    with suppress(*_FAULTS):
+        if document is not None:
+            outline = list(_outline(document, total))
+    return Result(title=one_line(title, MAX_TITLE_CHARS), outline=outline)
 
 
-def _try_again_with_pypdf(reader: pypdf.PdfReader, mean: float, sink: Sink) -> None:
-    """Read once more where pdfium seems to have lost the spaces; keep the better reading."""
-    texts = [_pypdf_text(reader, number) for number in range(len(reader.pages))]
-    found = [word for text in texts for word in _WORD.findall(text)]
-    if not found or sum(map(len, found)) / len(found) >= mean:
-        return
-    sink.restart()
-    for text in texts:
-        sink.add(text, len(texts))
+def _outline(document: pdfium.PdfDocument, total: int) -> Iterator[tuple[str, int, int]]:
+    """PDFium gives entry by entry; pypdf would build all of them first, however many."""
+    for count, entry in enumerate(document.get_toc(max_depth=8)):
+        if count >= MAX_OUTLINE:
+            return
+        target = entry.get_dest()
+        index = target.get_index() if target is not None else None
+        title = one_line(entry.get_title(), MAX_TITLE_CHARS)
+        if title and index is not None and 0 <= index < total:
+            yield title, index + 1, entry.level
 
 
-def _read_with_pypdf(reader: pypdf.PdfReader, sink: Sink) -> None:
-    try:
-        total = len(reader.pages)
-    except Exception:  # noqa: BLE001 - see above
-        raise ManualError("damaged", "The PDF is damaged: its pages cannot be found") from None
-    sink.expect(total)
-    for number in range(total):
-        sink.add(_pypdf_text(reader, number), total)
+def _encrypted() -> ManualError:
+    return ManualError("encrypted", "The manual needs a password: save it without one.")
 
 
-def _outline(document: pdfium.PdfDocument) -> Iterator[OutlineEntry]:
-    with contextlib.suppress(pdfium.PdfiumError):
-        for bookmark in islice(document.get_toc(max_depth=MAX_OUTLINE_DEPTH), MAX_OUTLINE):
-            title = " ".join(str(bookmark.get_title()).split())[:MAX_TITLE_CHARS]
-            target = bookmark.get_dest()
-            index = target.get_index() if target is not None else None
-            if title and index is not None:
-                yield OutlineEntry(title=title, page=index + 1, level=bookmark.level)
+def _damaged() -> ManualError:
+    return ManualError("damaged", "The manual is not a readable PDF: export or download it again.")

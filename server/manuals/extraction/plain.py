@@ -1,84 +1,78 @@
-"""Plain text and Markdown: paragraphs and headings, the signs of the markup taken out."""
+"""Plain text and Markdown to pages."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
-from server.manuals.documents import ManualError
-from server.manuals.extraction.blocks import Block, read_blocks
-from server.manuals.extraction.reading import Sink
+from server.manuals.extraction.paging import Pages, given_pages
+from server.manuals.extraction.results import Results
+from server.manuals.extraction.wording import decoded
 
-_HEADING: Final = re.compile(r" {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
-_FENCE: Final = re.compile(r" {0,3}(```+|~~~+)")
-_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
-_IMAGE: Final = re.compile(r"!\[([^\]\n]{0,500})\]\([^)\n]{0,2000}\)")
-_LINK: Final = re.compile(r"\[([^\]\n]{1,500})\]\([^)\n]{0,2000}\)")
-_EMPHASIS: Final = re.compile(r"(\*\*|__|\*|`)(?=\S)([^*`\n]{1,500}?)(?<=\S)\1")
-_RULE_ROW: Final = re.compile(r"[ \t]*\|?[ \t:|-]*-{2,}[ \t:|-]*$")
-
-
-def decode(data: bytes) -> str:
-    """Return the text; UTF-8 and UTF-16 with their marks, else Latin-1. NULs: not a text."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    if b"\x00" in data[:8192]:
-        raise ManualError("wrong_type", "The file is not text")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+_BLANK: Final = re.compile(r"\n[ \t]*\n+")
+_HEADING: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*")
+_FENCE: Final = re.compile(r" {0,3}(```|~~~)")
+_TABLE_RULE: Final = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
+_IMAGE: Final = re.compile(r"!\[([^\[\]\n]{0,500})\](?:\([^()\n]{0,2000}\)|\[[^\[\]\n]{0,200}\])")
+_LINK: Final = re.compile(r"\[([^\[\]\n]{1,500})\](?:\([^()\n]{0,2000}\)|\[[^\[\]\n]{0,200}\])")
+_REFERENCE: Final = re.compile(r" {0,3}\[[^\[\]\n]{1,200}\]:[ \t]+\S.*")
+_STRONG: Final = re.compile(r"(\*\*|__|~~)(?=\S)([^\n]{1,500}?\S?)(?<=\S)\1")
+_STRESS: Final = re.compile(r"(?<![\w*])([*_])(?=[^\s*_])([^\n*_]{1,500})(?<=\S)\1(?![\w*])")
+_CODE: Final = re.compile(r"`([^`\n]{1,500})`")
+_COMMENT: Final = re.compile(r"<!--.{0,10000}?-->", re.S)
+_ESCAPE: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
-def read_text(data: bytes, sink: Sink) -> None:
-    """Give the pages of a plain text to `sink`."""
-    read_blocks(_paragraphs(decode(data)), sink)
+def read_text(data: bytes, max_pages: int) -> Results:
+    """Yield the pages of a plain text."""
+    text = decoded(data).replace("\r\n", "\n").replace("\r", "\n")
+    given = given_pages(text)
+    pages = Pages(by_size=given is None)
+    for index, page in enumerate(given or [text.replace("\f", "\n\n")]):
+        if index:
+            pages.new_page()
+        for block in _BLANK.split(page):
+            pages.block(block)
+    return pages.results(max_pages)
 
 
-def read_markdown(data: bytes, sink: Sink) -> None:
-    """Give the pages of a Markdown text to `sink`; its first heading is the title."""
-    read_blocks(_markdown(_COMMENT.sub("", decode(data))), sink)
-    sink.title = sink.outline[0].title if sink.outline else ""
+def read_markdown(data: bytes, max_pages: int) -> Results:
+    """Yield the pages of a Markdown text as a person reads it; ATX headings make the outline."""
+    text = _COMMENT.sub("", decoded(data).replace("\r\n", "\n").replace("\r", "\n"))
+    given = given_pages(text)
+    pages = Pages(by_size=given is None)
+    for index, page in enumerate(given or [text.replace("\f", "\n\n")]):
+        if index:
+            pages.new_page()
+        _add_markdown(page, pages)
+    return pages.results(max_pages)
 
 
-def _paragraphs(text: str) -> Iterator[Block]:
-    for number, page in enumerate(text.replace("\r\n", "\n").split("\f")):
-        for index, paragraph in enumerate(re.split(r"\n[ \t]*\n", page)):
-            yield Block(paragraph, breaks=number > 0 and index == 0)
-
-
-def _markdown(text: str) -> Iterator[Block]:
-    for number, page in enumerate(text.replace("\r\n", "\n").split("\f")):
-        first = number > 0
-        for block in _markdown_page(page):
-            yield Block(block.text, block.level, breaks=first)
-            first = False
-
-
-def _markdown_page(page: str) -> Iterator[Block]:
+def _add_markdown(text: str, pages: Pages) -> None:
     lines: list[str] = []
-    fence: str | None = None
-    for line in page.split("\n"):
-        mark = _FENCE.match(line)
-        if mark and (fence is None or mark[1].startswith(fence)):
-            fence = None if fence else mark[1][:3]
-            continue
-        heading = _HEADING.match(line) if fence is None else None
-        if heading or (not line.strip() and fence is None):
-            yield Block("\n".join(lines))
-            lines = []
-        if heading:
-            yield Block(_plain(heading[2]), level=len(heading[1]) - 1)
-        elif fence is not None:
+    fence = ""
+    for line in text.split("\n"):
+        opened = _FENCE.match(line)
+        heading = None if fence else _HEADING.fullmatch(line)
+        if opened and (not fence or opened[1] == fence):
+            fence = "" if fence else opened[1]
+        elif fence:
             lines.append(line)
-        elif not _RULE_ROW.match(line):
-            lines.append(_plain(line))
-    yield Block("\n".join(lines))
+        elif heading or not line.strip():
+            pages.block("\n".join(lines))
+            lines = []
+            if heading:
+                pages.heading(_without_marks(heading[2] or ""), len(heading[1]) - 1)
+        elif not _TABLE_RULE.fullmatch(line) and not _REFERENCE.fullmatch(line):
+            lines.append(_without_marks(line))
+    pages.block("\n".join(lines))
 
 
-def _plain(line: str) -> str:
-    line = _IMAGE.sub(r"\1", line)
-    line = _LINK.sub(r"\1", line)
-    line = _EMPHASIS.sub(r"\2", line)
-    return _EMPHASIS.sub(r"\2", line)
+def _without_marks(line: str) -> str:
+    """Return a line without emphasis, code marks and the targets of links."""
+    line = re.sub(r"^[ \t]*(?:>[ \t]?)+", "", line)
+    if line.strip().startswith("|"):
+        line = " | ".join(cell.strip() for cell in line.strip().strip("|").split("|"))
+    for pattern, kept in ((_IMAGE, r"\1"), (_LINK, r"\1"), (_STRONG, r"\2"), (_STRESS, r"\2")):
+        line = pattern.sub(kept, line)
+    return _ESCAPE.sub(r"\1", _CODE.sub(r"\1", line))
