@@ -58,7 +58,7 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Watch:
-    """What a page did that it should not have: errors in the console, requests to others."""
+    """What a page did that it should not have: errors in the console, dialogs, foreign requests."""
 
     origin: str = ""
     problems: list[str] = field(default_factory=list)
@@ -71,6 +71,7 @@ class Watch:
 
     def attach(self, page: Page) -> None:
         page.on("console", self._console)
+        page.on("dialog", self._dialog)
         page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
         page.on("request", lambda request: self._request(request.url))
         page.on("websocket", lambda socket: socket.on("framesent", self._frame))
@@ -85,6 +86,10 @@ class Watch:
     def _console(self, message) -> None:
         if message.type in ("error", "warning"):
             self.problems.append(f"console {message.type}: {message.text}")
+
+    def _dialog(self, dialog) -> None:
+        self.problems.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _request(self, url: str) -> None:
         if not url.startswith(("data:", "blob:", self.origin + "/")):

@@ -74,7 +74,7 @@ def test_the_facts_say_how_it_was_made(url, visit):
     facts.locator("summary").click()
     table = facts.locator("dl")
     expect(table).to_contain_text("scripted")
-    expect(table).to_contain_text(re.compile(r"general, version \S+"))
+    expect(table).to_contain_text(re.compile(r"answer, version \S+, scenario general"))
     expect(table.locator(".sources")).to_contain_text("page 2")
 
 

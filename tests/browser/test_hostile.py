@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import expect
@@ -66,15 +67,14 @@ def test_f101_hostile_output_stays_text(serve, visit, canary):
         f"Battery <img src='{host}/manual' onerror='alert(1)'> and more words follow here."
     )
     script.append({"text": '[MANUAL: p.1 "Battery"] battery done.'})
-    dialogs = []
     server = serve(script, pages=(hostile_page, "Another page."))
-    visited = visit(server.url, prepare=lambda page: page.on("dialog", dialogs.append))
+    visited = visit(server.url)
     visited.choose()
     visited.ask("What about the battery?")
     answer = visited.answer()
     expect(answer.locator(".answer-text")).to_contain_text("battery done.")
-    for button in answer.locator(".note-button").all():
-        button.click()
+    answer.get_by_role("button", name="Quotation 1: page 1, checked").click()
+    expect(visited.page.locator("aside .note")).to_contain_text("<img src=")
     expect(answer.locator(".card")).to_have_count(4)
     answer.locator(".facts summary").click()
     elements = "a, img, iframe, script, style, link, object, embed, form, video, audio, [onerror]"
@@ -87,18 +87,17 @@ def test_f101_hostile_output_stays_text(serve, visit, canary):
         "() => new Promise((done) => requestIdleCallback(() => requestAnimationFrame(done)))"
     )
     assert hits == []
-    assert dialogs == []
+    with urlopen(f"{host}/control"):
+        assert hits.pop() == "/control"  # the canary does sing
 
 
 def test_f101_a_hostile_question_and_link_stay_text(serve, visit, canary):
     host, hits = canary
     server = serve([{"text": "Nothing to see."}])
-    dialogs = []
     hostile = f"<img src='{host}/q' onerror='alert(1)'>"
     visited = visit(
         server.url,
         f"?product=%22%3E%3Cimg%20src%3D{host}%2Fp%3E&q=%3Cimg%20src%3D{host}%2Fq%3E",
-        prepare=lambda page: page.on("dialog", dialogs.append),
     )
     visited.choose()
     visited.ask(hostile)
@@ -106,4 +105,3 @@ def test_f101_a_hostile_question_and_link_stay_text(serve, visit, canary):
     expect(answer.get_by_role("heading", level=2)).to_have_text(hostile)
     expect(answer.locator("img")).to_have_count(0)
     assert hits == []
-    assert dialogs == []

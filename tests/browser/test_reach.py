@@ -109,7 +109,7 @@ def test_nothing_scrolls_sideways_on_a_small_screen(url, visit, width):
     visited.connected()
     assert page.evaluate(fits)
     visited.choose()
-    visited.ask(f"What about {LONG_WORD}?")
+    visited.ask(f"How do I change the battery of the {LONG_WORD}?")
     visited.answer().wait_for()
     page.locator(".note-button").first.click()
     expect(page.locator(".note-inline")).to_contain_text("CR2032")

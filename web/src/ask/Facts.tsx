@@ -32,7 +32,7 @@ export function Facts({ answer, final }: { answer: Answer; final: FinalResponse 
         </Row>
         <Row name="Model">{final.model ?? "none"}</Row>
         <Row name="Prompt">
-          {final.prompt.name}, version {final.prompt.version}
+          {final.prompt.name}, version {final.prompt.version}, scenario {answer.scenario}
         </Row>
         <Row name="Manual">{manualWords(final.cache.manual, answer.manual)}</Row>
         <Row name="Answer">{answerCacheWords(final.cache.answer)}</Row>
