@@ -1,5 +1,5 @@
 """The index of one manual and the search in it: BM25 over words and pairs of words, then a second
-look at the best thirty.
+look at the best twenty.
 
 docs/retrieval.md has the measurements behind every choice. The index is built once from a
 `ManualText`, is never changed afterwards and may be searched from any thread.
@@ -17,14 +17,14 @@ from itertools import pairwise
 
 from server.language.terms import terms
 from server.manuals.documents import ManualText, Passage
-from server.manuals.evidence import LINE_WEIGHT, SPANS, Evidence, is_standalone
+from server.manuals.evidence import LINE_WEIGHT, SPANS, Evidence, aligned, is_standalone
 from server.manuals.passages import Cut, cut_passages
 
 K1 = 1.2
 B = 0.6
 TITLE_WEIGHT = 3
 PAIR_WEIGHT = 0.5
-RERANKED = 30
+RERANKED = 20
 FULL_SCORE = (K1 + 1) * (1 + PAIR_WEIGHT) + sum(weight for _, weight in SPANS) + LINE_WEIGHT
 """About the best score that a term of weight 1 can bring, all evidence for it: 6."""
 
@@ -56,7 +56,7 @@ class ManualIndex:
     __slots__ = (
         "_lengths",
         "_lines",
-        "_mean_length",
+        "_norms",
         "_postings",
         "_sequences",
         "_vocabulary",
@@ -75,7 +75,8 @@ class ManualIndex:
         self._lengths = array("I")
         for passage in self.passages:
             self._add(passage, _visible_text(manual.text, passage, cut.running), cut.line_chars)
-        self._mean_length = sum(self._lengths) / max(1, len(self._lengths)) or 1.0
+        mean = sum(self._lengths) / max(1, len(self._lengths)) or 1.0
+        self._norms = [K1 * (1 - B + B * length / mean) for length in self._lengths]
         self.size_bytes = self._estimate_bytes()
 
     @classmethod
@@ -110,7 +111,7 @@ class ManualIndex:
         for term, weight in weights.items():
             numbers, counts = self._postings_of(term)
             for number, count in zip(numbers, counts, strict=True):
-                gain = weight * count * (K1 + 1) / (count + self._norm(number))
+                gain = weight * count * (K1 + 1) / (count + self._norms[number])
                 scores[number] = scores.get(number, 0.0) + gain
         return scores
 
@@ -124,11 +125,11 @@ class ManualIndex:
         found = {
             number: count
             for number in both
-            if (count := _count_aligned(self._sequences[number], pair))
+            if (count := sum(1 for _ in aligned(self._sequences[number], pair)))
         }
         weight = PAIR_WEIGHT * self._idf(len(found)) * (K1 + 1)
         for number, count in found.items():
-            scores[number] += weight * count / (count + self._norm(number))
+            scores[number] += weight * count / (count + self._norms[number])
 
     def _look_again(
         self, numbers: Sequence[int], weights: dict[str, float], scores: dict[int, float]
@@ -141,15 +142,11 @@ class ManualIndex:
         }
         evidence = Evidence(asked, lambda term: self._idf(len(self._postings[term][0])))
         for number in numbers:
-            sequence = array("I", self._sequences[number])
-            scores[number] += evidence.weigh(sequence, self._lines[number])
+            scores[number] += evidence.weigh(self._sequences[number], self._lines[number])
 
     def _postings_of(self, term: str) -> tuple[Sequence[int], Sequence[int]]:
         known = self._vocabulary.get(term)
         return ((), ()) if known is None else self._postings[known]
-
-    def _norm(self, number: int) -> float:
-        return K1 * (1 - B + B * self._lengths[number] / self._mean_length)
 
     def _idf(self, holding: int) -> float:
         """Return how much a term says that `holding` of the passages have."""
@@ -211,13 +208,3 @@ def _between(text: str, passage: Passage, running: Sequence[tuple[int, int]]) ->
         start = running[index][1]
         index += 1
     yield text[start : passage.end_char]
-
-
-def _count_aligned(sequence: bytes, pair: bytes) -> int:
-    """Return how often the pair stands in a sequence of four-byte numbers."""
-    count = 0
-    at = sequence.find(pair)
-    while at >= 0:
-        count += at % 4 == 0
-        at = sequence.find(pair, at + 1)
-    return count

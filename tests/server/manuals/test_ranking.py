@@ -1,4 +1,5 @@
 import random
+from array import array
 
 import pytest
 from coffee_manual import OUTLINE, PAGES, make_manual
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.manuals.documents import OutlineEntry
-from server.manuals.evidence import Evidence, is_standalone
+from server.manuals.evidence import Evidence, aligned, is_standalone
 from server.manuals.ranking import MAX_QUESTION_TERMS, ManualIndex, question_terms
 
 
@@ -138,17 +139,27 @@ def test_f98_one_endless_run_is_bounded(run):
     assert all(p.end_char - p.start_char <= 20_000 for p in index.passages)
 
 
+def packed(numbers):
+    return array("I", numbers).tobytes()
+
+
+def test_terms_are_found_at_their_places_only():
+    assert list(aligned(packed([1, 256, 1, 1]), packed([1]))) == [0, 2, 3]
+    assert list(aligned(packed([0, 65536, 1]), packed([1]))) == [2]
+    assert list(aligned(packed([1, 2, 1, 2]), packed([1, 2]))) == [0, 2]
+
+
 def test_terms_close_together_weigh_more():
     evidence = Evidence({1: 2.0, 2: 3.0}, lambda term: 1.0)
     near, far = [1, 2] + [9] * 60, [1] + [9] * 60 + [2]
-    assert evidence.weigh(near, []) == 10.0
-    assert evidence.weigh(far, []) == 6.0
-    assert evidence.weigh([9, 9], []) == 0.0
+    assert evidence.weigh(packed(near), []) == 10.0
+    assert evidence.weigh(packed(far), []) == 6.0
+    assert evidence.weigh(packed([9, 9]), []) == 0.0
 
 
 def test_a_line_of_asked_terms_weighs_by_how_much_of_it_is_asked():
     evidence = Evidence({1: 2.0}, lambda term: 2.0)
-    sequence = [1, 9, 9, 1]
+    sequence = packed([1, 9, 9, 1])
     assert evidence.weigh(sequence, [3, 4]) > evidence.weigh(sequence, [0, 3])
     assert evidence.weigh(sequence, [0, 3]) > evidence.weigh(sequence, [])
 

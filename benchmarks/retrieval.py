@@ -1,0 +1,245 @@
+"""Retrieval: how often the right page is found, and what it costs.
+
+Needs a folder with `documents.jsonl` (manuals as pages) and `questions.jsonl` (questions with the
+pages that answer them), which are not part of this repository. A question counts as found at k
+when one of the first k passages touches a page that answers it. Compared are the first 50,000
+characters of the manual, the BM25 of the library rank-bm25 over whole pages and over our passages
+("cuts"; lower-case words, its own defaults), and our index without and with the manual's outline.
+
+"first 3" are the tokens of the first three passages, "sent" those of the context that goes to the
+model, "in it" how often that context holds a right page, and "ratio" its tokens as a share of the
+first 50,000 characters. "build" is the time to index 100 pages, in milliseconds; "us" that of one
+question, in microseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rank_bm25 import BM25Okapi
+
+from benchmarks.harness import print_table
+from server.language.tokens import estimate_tokens
+from server.manuals.context import choose_context
+from server.manuals.documents import PAGE_SEPARATOR, ManualText, OutlineEntry
+from server.manuals.layout import page_at, page_offsets
+from server.manuals.ranking import ManualIndex
+
+NAIVE_CHARS = 50_000
+BUDGET_TOKENS = 2000
+CUTS = (1, 3, 5)
+DEPTH = 20
+
+Span = tuple[int, int]
+Search = Callable[[str], list[Span]]
+
+
+@dataclass
+class Method:
+    """One way to search a manual: `search` ranks spans, `context` gives what would be sent."""
+
+    search: Search
+    context: Callable[[str], list[Span]]
+
+
+@dataclass
+class Tally:
+    """What one method did on one set of questions."""
+
+    asked: int = 0
+    found: dict[int, int] = field(default_factory=lambda: dict.fromkeys(CUTS, 0))
+    reciprocal: float = 0.0
+    first_tokens: int = 0
+    sent_tokens: int = 0
+    sent_right: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Manual:
+    """A manual of the data in the two forms compared, and where its pages start."""
+
+    with_outline: ManualText
+    without: ManualText
+    offsets: Sequence[int]
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return self.with_outline.text
+
+    def pages(self, span: Span) -> set[int]:
+        """Return the pages that a span touches."""
+        first, last = page_at(self.offsets, span[0]), page_at(self.offsets, span[1] - 1)
+        return set(range(first, last + 1))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def load_manual(document: dict[str, Any]) -> Manual:
+    """Make a manual as the extractor would: pages by number, sections as outline entries."""
+    pages = [""] * max(page["page"] for page in document["pages"])
+    for page in document["pages"]:
+        pages[page["page"] - 1] = page["text"].replace(PAGE_SEPARATOR, "\n")
+    text = PAGE_SEPARATOR.join(pages)
+    outline = tuple(
+        OutlineEntry(section["title"], section["pages"][0], section["path"].count(">"))
+        for section in document["sections"]
+        if section["pages"]
+    )
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    common = (document["id"], text, sha256, document["title"], 0.0)
+    return Manual(
+        ManualText(*common, outline=outline), ManualText(*common), tuple(page_offsets(text))
+    )
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def naive(manual: Manual) -> Method:
+    span = (0, min(NAIVE_CHARS, len(manual.text)))
+    return Method(lambda _: [span], lambda _: [span])
+
+
+def plain_bm25(manual: Manual, spans: list[Span]) -> Method:
+    """Return the library's BM25 over spans; it would send its first five."""
+    bm25 = BM25Okapi([words(manual.text[start:end]) or [""] for start, end in spans])
+
+    def search(question: str) -> list[Span]:
+        scores = bm25.get_scores(words(question))
+        return [spans[i] for i in sorted(range(len(spans)), key=lambda i: -scores[i])[:DEPTH]]
+
+    return Method(search, lambda question: search(question)[:5])
+
+
+def page_spans(manual: Manual) -> list[Span]:
+    ends = [*[offset - 1 for offset in manual.offsets[1:]], len(manual.text)]
+    return [(one, two) for one, two in zip(manual.offsets, ends, strict=True) if one < two]
+
+
+def ours(text: ManualText) -> Method:
+    index = ManualIndex.build(text)
+
+    def search(question: str) -> list[Span]:
+        found = (ranked.passage for ranked in index.search(question, DEPTH))
+        return [(passage.start_char, passage.end_char) for passage in found]
+
+    def context(question: str) -> list[Span]:
+        chosen = choose_context(index, question, budget_tokens=BUDGET_TOKENS).passages
+        return [(passage.start_char, passage.start_char + len(passage.text)) for passage in chosen]
+
+    return Method(search, context)
+
+
+def passage_spans(manual: Manual) -> list[Span]:
+    passages = ManualIndex.build(manual.with_outline).passages
+    return [(passage.start_char, passage.end_char) for passage in passages]
+
+
+METHODS: dict[str, Callable[[Manual], Method]] = {
+    "first 50k chars": naive,
+    "bm25 on pages": lambda manual: plain_bm25(manual, page_spans(manual)),
+    "bm25 on cuts": lambda manual: plain_bm25(manual, passage_spans(manual)),
+    "no outline": lambda manual: ours(manual.without),
+    "with outline": lambda manual: ours(manual.with_outline),
+}
+
+
+def tokens(manual: Manual, spans: Sequence[Span]) -> int:
+    return sum(estimate_tokens(manual.text[start:end]) for start, end in spans)
+
+
+def ask(manual: Manual, method: Method, question: dict[str, Any], tally: Tally) -> None:
+    """Ask one question and add what came of it."""
+    right = set(question["gold_pages"])
+    started = time.perf_counter()
+    found = method.search(question["question"])
+    tally.seconds += time.perf_counter() - started
+    hits = (rank for rank, span in enumerate(found, 1) if right & manual.pages(span))
+    rank = next(hits, None)
+    tally.asked += 1
+    if rank is not None:
+        tally.reciprocal += 1 / rank
+        for cut in CUTS:
+            tally.found[cut] += rank <= cut
+    sent = method.context(question["question"])
+    tally.first_tokens += tokens(manual, found[:3])
+    tally.sent_tokens += tokens(manual, sent)
+    tally.sent_right += any(right & manual.pages(span) for span in sent)
+
+
+def measure(
+    manuals: dict[str, Manual], questions: list[dict[str, Any]], make: Callable[[Manual], Method]
+) -> tuple[Tally, float]:
+    """Return the tally of one method, and its seconds of building per 100 pages."""
+    tally = Tally()
+    needed = {question["doc_id"] for question in questions}
+    started = time.perf_counter()
+    methods = {name: make(manuals[name]) for name in needed}
+    seconds = time.perf_counter() - started
+    for question in questions:
+        ask(manuals[question["doc_id"]], methods[question["doc_id"]], question, tally)
+    return tally, 100 * seconds / sum(len(manuals[name].offsets) for name in needed)
+
+
+def row(name: str, tally: Tally, build_s: float, naive_tokens: float) -> list[str]:
+    asked = tally.asked
+    sent = tally.sent_tokens / asked
+    return [
+        name,
+        *[f"{tally.found[cut] / asked:.3f}" for cut in CUTS],
+        f"{tally.reciprocal / asked:.3f}",
+        f"{tally.first_tokens / asked:,.0f}",
+        f"{sent:,.0f}",
+        f"{tally.sent_right / asked:.3f}",
+        f"{sent / naive_tokens:.2f}",
+        f"{build_s * 1000:,.0f}",
+        f"{tally.seconds / asked * 1e6:,.0f}",
+    ]
+
+
+COLUMNS = (
+    "method", "R@1", "R@3", "R@5", "MRR", "first 3", "sent", "in it", "ratio", "build", "us",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    default = Path(__file__).parents[2] / "shared" / "data"
+    parser.add_argument("--data", type=Path, default=default, help="folder of the question sets")
+    options = parser.parse_args()
+    files = [options.data / name for name in ("documents.jsonl", "questions.jsonl")]
+    if not all(file.is_file() for file in files):
+        print("No question sets here, so nothing was measured. Name their folder with --data.")
+        return
+    documents, questions = map(read_jsonl, files)
+    manuals = {document["id"]: load_manual(document) for document in documents}
+    rows: list[list[str]] = []
+    for name in dict.fromkeys(question["set"] for question in questions):
+        asked = [question for question in questions if question["set"] == name]
+        rows.append([name, f"n={len(asked)}", *[""] * (len(COLUMNS) - 2)])
+        naive_tokens = 0.0
+        for label, make in METHODS.items():
+            tally, build_s = measure(manuals, asked, make)
+            naive_tokens = naive_tokens or tally.sent_tokens / tally.asked
+            rows.append(row(label, tally, build_s, naive_tokens))
+    print_table("Retrieval", COLUMNS, rows)
+
+
+if __name__ == "__main__":
+    main()
