@@ -19,6 +19,7 @@ from server.language.terms import terms
 from server.llm.port import ModelRequest, Turn
 from server.manuals.context import Context, choose_context, render_manual
 from server.manuals.library import Library, ManualView, Progress
+from server.manuals.prepared import outline_json
 from server.manuals.products import Catalog
 from server.telemetry.metrics import Metrics
 
@@ -159,6 +160,7 @@ class Preparer:
         facts = product_facts(question.product, self._catalog)
         return answer_key(
             view.prepared.manual.sha256 if view.prepared else None,
+            outline_json(view.prepared.manual.outline) if view.prepared else None,
             question.prompt.sha256,
             self._model_chain,
             str(self._context_tokens),

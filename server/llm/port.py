@@ -49,8 +49,8 @@ class ModelRequest:
 
     `system` is ours. `manual` is the rendered manual part (passages inside the per-request
     random boundary, already neutralised), empty when there is none. `question` is the user's,
-    `history` the client's. `facts` are the catalog's lines about the product. `passages` are what `manual` was rendered from, for models that
-    quote instead of writing.
+    `history` the client's. `facts` are the catalog's lines about the product. `passages` are what
+    `manual` was rendered from, for models that quote instead of writing.
     """
 
     system: str
@@ -126,7 +126,9 @@ class Model(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What the client is told."""
+        ...
 
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Answer the request as events; an async generator, so it has `aclose`."""

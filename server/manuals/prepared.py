@@ -70,7 +70,7 @@ def to_text(manual_id: str, extracted: Extracted, *, etag: str, fetched_at: floa
     return ManualText(
         id=manual_id,
         text=text,
-        sha256=fingerprint(text, outline_json(outline)),
+        sha256=fingerprint(text),
         title=_clean(extracted.title)[:MAX_TITLE],
         fetched_at=fetched_at,
         etag=etag,

@@ -212,7 +212,7 @@ def _verified(meta: StoredText, data: bytes) -> StoredText | Miss:
         text = data.decode()
     except ValueError:
         return Miss.CORRUPT
-    if fingerprint(text, meta.outline_json) != meta.sha256:
+    if fingerprint(text) != meta.sha256:
         return Miss.CORRUPT
     return StoredText(
         id=meta.id,

@@ -23,7 +23,7 @@ FORMAT_VERSION = "1"
 class StoredText:
     """A manual's text as it is cached.
 
-    `sha256` is `fingerprint(text, outline_json)`, `fetched_at` Unix seconds, `source_key` names
+    `sha256` is `fingerprint(text)`, `fetched_at` Unix seconds, `source_key` names
     where the text came from, so that a product whose manual moved does not get the old one.
     `outline_json` is empty when the manual has no outline.
     """
@@ -57,12 +57,9 @@ class Miss(Enum):
     UNREACHABLE = "unreachable"
 
 
-def fingerprint(text: str, outline_json: str) -> str:
-    """SHA-256 in hex of the text in UTF-8; with an outline, of text, NUL and outline."""
-    digest = hashlib.sha256(text.encode())
-    if outline_json:
-        digest.update(b"\0" + outline_json.encode())
-    return digest.hexdigest()
+def fingerprint(text: str) -> str:
+    """SHA-256 in hex of the text in UTF-8, so that anybody can check it against the cached text."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class TextCache(Protocol):

@@ -303,7 +303,7 @@ async def test_what_is_held_costs_no_command(redis_url):
 
 def stored(text: str) -> StoredText:
     key = source_key(URL)
-    return StoredText("x", text, fingerprint(text, ""), "T", 1_790_000_000.0, source_key=key)
+    return StoredText("x", text, fingerprint(text), "T", 1_790_000_000.0, source_key=key)
 
 
 async def test_a_read_that_an_invalidation_overtook_is_not_trusted(redis_url):

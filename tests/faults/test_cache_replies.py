@@ -18,8 +18,8 @@ from server.storage.redis_client import RedisClient
 from server.storage.redis_texts import RedisTextCache
 from server.storage.texts import Miss, StoredText, fingerprint
 
-BIG = StoredText("big", "t" * 500_000, fingerprint("t" * 500_000, ""), "T", 1.0)
-SMALL = StoredText("x", "text", fingerprint("text", ""), "T", 1.0)
+BIG = StoredText("big", "t" * 500_000, fingerprint("t" * 500_000), "T", 1.0)
+SMALL = StoredText("x", "text", fingerprint("text"), "T", 1.0)
 
 
 class RepliesWith:

@@ -15,7 +15,7 @@ TEXT = "page one\fpage two"
 
 
 def stored(text: str = TEXT) -> StoredText:
-    return StoredText("x", text, fingerprint(text, ""), "Title", 1_790_000_000.0)
+    return StoredText("x", text, fingerprint(text), "Title", 1_790_000_000.0)
 
 
 @pytest.fixture
@@ -74,10 +74,6 @@ def broken_utf8_title(plain):
     plain.hset("doc_meta:x", "title", b"\xff\xff")
 
 
-def other_outline(plain):
-    plain.hset("doc_meta:x", "outline", "[1]")
-
-
 def other_sha(plain):
     plain.hset("doc_meta:x", "sha256", "0" * 64)
 
@@ -93,7 +89,6 @@ DAMAGES = [
     drop_field,
     odd_time,
     broken_utf8_title,
-    other_outline,
     other_sha,
 ]
 
@@ -120,7 +115,7 @@ async def test_f60_what_people_read_is_plain_text(texts, plain):
     meta = plain.hgetall("doc_meta:x")
     assert meta[b"pages"] == b"2"
     assert meta[b"title"] == b"Title"
-    assert meta[b"sha256"].decode() == fingerprint(TEXT, "")
+    assert meta[b"sha256"].decode() == fingerprint(TEXT)
     assert 0 < plain.ttl("doc_text:x") <= 600
     assert 0 < plain.ttl("doc_meta:x") <= 600
 

@@ -38,7 +38,7 @@ async def test_s26_the_caches_need_no_dangerous_command_and_no_script(limited_ur
     while not caches.invalidations.live:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
-    one = StoredText("x", "text", fingerprint("text", ""), "T", 1.0)
+    one = StoredText("x", "text", fingerprint("text"), "T", 1.0)
     assert await caches.texts.put(one, ttl_s=60)
     assert await caches.texts.touch(one, ttl_s=60)
     assert await caches.texts.get("x") == one

@@ -40,7 +40,7 @@ async def cluster_url(redis_server):
 
 def stored(manual_id: str) -> StoredText:
     text = f"text of {manual_id}"
-    return StoredText(manual_id, text, fingerprint(text, ""), "T", 1.0)
+    return StoredText(manual_id, text, fingerprint(text), "T", 1.0)
 
 
 async def test_every_port_works_over_all_nodes(cluster_url):
