@@ -37,6 +37,7 @@ class AnswerView:
 
     def _restart(self) -> None:
         self._line_start = True
+        self._blank_line = False
         self._wrote = False
         self._citations: dict[tuple[int, str], int] = {}
         self._follow_ups: list[str] = []
@@ -63,11 +64,18 @@ class AnswerView:
                 self._finish(event.get("response", {}))
 
     def _write(self, text: str, style: str = "") -> None:
+        body = text.rstrip("\n")
+        breaks = len(text) - len(body)
+        if not body and self._line_start:
+            self._blank_line = self._wrote  # kept back: at the end nobody needs it
+            return
         if not text:
             return
         self._clear_progress()
-        self._out.print(Text(text, style=style), end="", soft_wrap=True, highlight=False)
-        self._line_start = text.endswith("\n")
+        shown = "\n" * self._blank_line + body + "\n" * (breaks > 0)
+        self._out.print(Text(shown, style=style), end="", soft_wrap=True, highlight=False)
+        self._line_start = breaks > 0
+        self._blank_line = breaks > 1
         self._wrote = True
 
     def _end_line(self) -> None:

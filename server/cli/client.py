@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
-from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 Event = dict[str, Any]
@@ -66,7 +66,7 @@ async def connect(url: str) -> AsyncIterator[Client]:
             compression=None,
             proxy=None if _is_loopback(parts.hostname) else True,
         )
-    except (OSError, TimeoutError, WebSocketException, InvalidURI, ValueError) as error:
+    except (ImportError, OSError, TimeoutError, WebSocketException, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise CannotConnectError(
             f"Cannot connect to {url}: {reason}. Is the server running? Start it with: "

@@ -65,6 +65,17 @@ async def test_what_is_asked(manicule, whole_answer):
     }
 
 
+async def test_blank_lines_stay_inside_the_text_and_not_at_its_end(manicule, fake_server):
+    fake_server.begin()
+    for piece in ("\n", "One.", "\n", "\n", "\n", "Two.\n\n", "", "\n"):
+        fake_server.say(piece)
+    fake_server.mark("citation", page=1, cited_text="one")
+    fake_server.say("\n\n\n")
+    fake_server.end()
+    done = await manicule("ask", QUESTION, "-p", "td-17", "--url", fake_server.url)
+    assert done.out.startswith("Roland TD-17 (td-17)\n\nOne.\n\nTwo.\n\n[1]\n\nSources\n")
+
+
 async def test_json_prints_each_event_as_a_line(manicule, whole_answer):
     done = await manicule("ask", QUESTION, "-p", "td-17", "--json", "--url", whole_answer.url)
     events = [json.loads(line) for line in done.out.splitlines()]
