@@ -65,6 +65,7 @@ class Loader:
         def on_bytes(done: int, total: int | None) -> None:
             on_progress(Progress("fetching", done, total))
 
+        on_bytes(0, None)  # a source may take long before its first byte
         fetched = await self._fetcher.fetch(url, etag=etag, on_bytes=on_bytes)
         if isinstance(fetched, NotModified):
             return Unchanged()
