@@ -168,6 +168,7 @@ class AppServer:
 
     folder: Path
     options: tuple[str, ...]
+    variables: dict[str, str] = field(default_factory=dict)
     port: int = 0
     process: subprocess.Popen[str] | None = None
 
@@ -183,7 +184,7 @@ class AppServer:
         self.process = subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**clean, "PYTHONUNBUFFERED": "1"},
+            env={**clean, **self.variables, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -225,23 +226,37 @@ class AppServer:
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory) -> Iterator[Callable[..., AppServer]]:
-    """Start a server on a script: `serve([{"text": "Hello"}], pages=(...))`."""
+    """Start a server on a script: `serve([{"text": "Hello"}], pages=(...))`.
+
+    With `catalog` the products are those of that TOML text. `variables` are settings.
+    """
     servers: list[AppServer] = []
 
-    def start(script: list[dict[str, object]], pages: tuple[str, ...] = PAGES) -> AppServer:
+    def start(script, pages: tuple[str, ...] = PAGES, catalog: str = "", **variables) -> AppServer:
         folder = tmp_path_factory.mktemp("app")
         (folder / "script.json").write_text(json.dumps(script))
         (folder / "manuals").mkdir()
-        write_pdf(folder / "manuals" / "roland-td-17.pdf", "TD-17 Drum Module", pages)
-        write_pdf(folder / "manuals" / "mixer.pdf", "Studio Mixer 12", PAGES[2:])
-        options = ("--model", f"scripted:{folder / 'script.json'}")
-        server = AppServer(folder, (*options, "--manuals", str(folder / "manuals")))
+        if catalog:
+            (folder / "catalog.toml").write_text(catalog)
+            source = ("--catalog", str(folder / "catalog.toml"))
+        else:
+            write_pdf(folder / "manuals" / "roland-td-17.pdf", "TD-17 Drum Module", pages)
+            write_pdf(folder / "manuals" / "mixer.pdf", "Studio Mixer 12", PAGES[2:])
+            source = ("--manuals", str(folder / "manuals"))
+        options = ("--model", f"scripted:{folder / 'script.json'}", *source)
+        server = AppServer(folder, options, variables)
         servers.append(server)
         return server.start()
 
     yield start
     for server in servers:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def make_pdf() -> Callable[[Path, str, tuple[str, ...]], None]:
+    """Write a manual: `make_pdf(path, title, pages)`."""
+    return write_pdf
 
 
 def write_pdf(path: Path, title: str, pages: tuple[str, ...]) -> None:

@@ -10,7 +10,14 @@ import { copyText } from "./clipboard";
 import { Facts } from "./Facts";
 import { Margin } from "./Notes";
 import type { OpenNote } from "./Notes";
-import { fallbackWords, fraction, guidanceWords, manualProblem, stateWords } from "./wording";
+import {
+  fallbackWords,
+  fraction,
+  fullName,
+  guidanceWords,
+  manualProblem,
+  stateWords,
+} from "./wording";
 
 /** The state line stays at least this long, so that it can be read and does not flash. */
 export const STATE_AT_LEAST_MS = 800;
@@ -50,7 +57,7 @@ export const AnswerView = memo(function AnswerView(props: AnswerViewProps) {
       }}
     >
       <header className="question">
-        <p className="question-about">{answer.product.name}</p>
+        <p className="question-about">{fullName(answer.product)}</p>
         <h2 id={`${id}-question`}>{answer.question}</h2>
       </header>
       <div className="answer-column" ref={text}>

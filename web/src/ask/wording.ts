@@ -2,7 +2,14 @@
 
 import { isOpen } from "../protocol/answer";
 import type { Answer, Progress } from "../protocol/answer";
-import type { FinalResponse, Guidance, ManualFacts } from "../protocol/events";
+import type { FinalResponse, Guidance, ManualFacts, Product } from "../protocol/events";
+
+/** The product with its brand, unless the name already says it. */
+export function fullName({ brand, name }: Product): string {
+  return brand === "" || name.toLowerCase().startsWith(brand.toLowerCase())
+    ? name
+    : `${brand} ${name}`;
+}
 
 /** What is going on, for the line above a running answer. */
 export function stateWords(answer: Answer, connected: boolean): string {

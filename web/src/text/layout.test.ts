@@ -53,6 +53,12 @@ describe("citations", () => {
   });
 });
 
+describe("line breaks", () => {
+  it("stay where the answer has them", () => {
+    expect(render("7.3  Title \n  Look at the display\nthen.", [])).toEqual(["7.3 Title\nLook at the display\nthen."]);
+  });
+});
+
 describe("cards", () => {
   it("stand before the block they open, else after the block that holds them", () => {
     expect(render("one\n\ntwo", [warn(0, "first")])).toEqual(["<first>", "one", "two"]);

@@ -126,7 +126,8 @@ function weave(spans: readonly Span[], citations: readonly Placed<Note>[]): Inli
 }
 
 function run(span: Span, from: number, to: number): Inline {
-  const text = span.text.slice(from - span.start, to - span.start).replace(/\s+/g, " ");
+  const source = span.text.slice(from - span.start, to - span.start);
+  const text = source.replace(/[^\S\n]+/g, " ").replace(/ ?\n ?/g, "\n");
   return { kind: "text", text, bold: span.bold, italic: span.italic, code: span.code };
 }
 
