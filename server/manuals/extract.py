@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
@@ -184,8 +185,10 @@ class Extractor:
 
     def _end(self, child: Process) -> None:
         """Kill a child now and have it collected; every child ends so, also a good one."""
-        with suppress(ProcessLookupError):
-            child.kill()
+        # Not child.kill(): that polls, and takes the exit status from under asyncio's watcher.
+        if child.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
         ending = asyncio.create_task(_collect(child), name="extraction end")
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
