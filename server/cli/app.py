@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -15,7 +15,6 @@ from server.config.read import SettingsError, read_settings
 from server.config.settings import Settings
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws"
-EXIT_CODES = "Exit codes: 0 completed, 1 failed, 2 usage, 3 cannot connect, 130 cancelled."
 
 app = typer.Typer(
     name="manicule",
@@ -41,6 +40,15 @@ Url = Annotated[str, typer.Option(help="The server's socket.", metavar="URL")]
 EnvFile = Annotated[
     Path | None,
     typer.Option(help="File of variables. Default: .env in this folder, if there.", metavar="FILE"),
+]
+Host = Annotated[str | None, typer.Option(help="Address. Default: 127.0.0.1.", metavar="HOST")]
+Port = Annotated[
+    str | None, typer.Option(help="Port; 0 picks a free one. Default: 8080.", metavar="PORT")
+]
+Workers = Annotated[str | None, typer.Option(help="Processes that share the port.", metavar="N")]
+Insecure = Annotated[
+    bool | None,
+    typer.Option("--insecure", help="Listen on other addresses than this machine's without keys."),
 ]
 Manuals = Annotated[
     str | None, typer.Option(help="Folder of PDF, HTML, Markdown or text files.", metavar="FOLDER")
@@ -97,12 +105,9 @@ def version() -> None:
 
 @app.command()
 def serve(
-    host: Annotated[
-        str | None, typer.Option(help="Address. Default: 127.0.0.1.", metavar="HOST")
-    ] = None,
-    port: Annotated[
-        str | None, typer.Option(help="Port; 0 picks a free one. Default: 8080.", metavar="PORT")
-    ] = None,
+    context: typer.Context,
+    host: Host = None,
+    port: Port = None,
     catalog: CatalogFile = None,
     manuals: Manuals = None,
     model: ModelChain = None,
@@ -111,15 +116,8 @@ def serve(
     log_url: LogUrl = None,
     data_dir: DataDir = None,
     prompts_dir: PromptsDir = None,
-    workers: Annotated[
-        str | None, typer.Option(help="Processes that share the port.", metavar="N")
-    ] = None,
-    insecure: Annotated[
-        bool | None,
-        typer.Option(
-            "--insecure", help="Listen on other addresses than this machine's without keys."
-        ),
-    ] = None,
+    workers: Workers = None,
+    insecure: Insecure = None,
     env_file: EnvFile = None,
 ) -> None:
     """Start a server: page, socket and metrics on one port.
@@ -137,21 +135,7 @@ def serve(
     - `manicule serve --manuals ~/Manuals --port 9000`
     - `MANICULE_GEMINI_API_KEY=... manicule serve --model gemini:gemini-2.5-flash,extractive`
     """
-    given = {
-        "host": host,
-        "port": port,
-        "catalog": catalog,
-        "manuals": manuals,
-        "model": model,
-        "store": store,
-        "cache_url": cache_url,
-        "log_url": log_url,
-        "data_dir": data_dir,
-        "prompts_dir": prompts_dir,
-        "workers": workers,
-        "insecure": insecure,
-    }
-    settings = _settings(given, env_file)
+    settings = _settings(context.params)
     from server.cli.launch import run_server
 
     raise typer.Exit(run_server(settings))
@@ -212,6 +196,7 @@ def search(
 
 @app.command()
 def check(
+    context: typer.Context,
     catalog: CatalogFile = None,
     manuals: Manuals = None,
     model: ModelChain = None,
@@ -229,17 +214,7 @@ def check(
 
     Example: `manicule check --manuals ~/Manuals --cache-url redis://127.0.0.1:6379/0`
     """
-    given = {
-        "catalog": catalog,
-        "manuals": manuals,
-        "model": model,
-        "store": store,
-        "cache_url": cache_url,
-        "log_url": log_url,
-        "data_dir": data_dir,
-        "prompts_dir": prompts_dir,
-    }
-    settings = _settings(given, env_file)
+    settings = _settings(context.params)
     from server.cli.checking import run_check
 
     raise typer.Exit(run_check(settings))
@@ -279,7 +254,10 @@ def catalog_build(
     typer.echo(f"{len(catalog)} products in {output}. Next: manicule serve --catalog {output}")
 
 
-def _settings(given: Mapping[str, object], env_file: Path | None) -> Settings:
+def _settings(words: Mapping[str, Any]) -> Settings:
+    """Read the settings; `words` are a command's options, of which all but one are settings."""
+    given = {name: value for name, value in words.items() if name != "env_file"}
+    env_file: Path | None = words["env_file"]
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
     try:

@@ -131,7 +131,9 @@ class Settings:
         1536 * 2**20, "Memory for reading one.", unit="bytes", low=256 * 2**20, high=2**36
     )
     warm_manuals: int = setting(
-        20, "Most asked manuals that are prepared at start, before anybody waits; 0 for none.", low=0
+        20,
+        "Most asked manuals that are prepared at start, before anybody waits; 0 for none.",
+        low=0,
     )
     memory_cache_bytes: int = setting(
         256 * 2**20, "Prepared manuals kept in this process.", unit="bytes", low=0, high=2**40
