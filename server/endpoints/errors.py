@@ -20,6 +20,8 @@ def error_response(error: EventError) -> Response:
     headers = dict(DATA_HEADERS)
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
+    if error.code == "payload_too_large":
+        headers["Connection"] = "close"  # else the rest of the body is read to its end, if any
     return Response(
         encode(error_event(error)),
         status_code=ERRORS[error.code].http_status,
