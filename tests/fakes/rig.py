@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from prompts.library import load_prompts
@@ -352,3 +352,23 @@ async def until(check, message: str = "the awaited state did not come") -> None:
     while not check():
         assert time.monotonic() < deadline, message
         await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def serving(rig: Rig, **fields):
+    """The address of a server on a free port, with the routes and limits of the real one."""
+    from server.app import build_app
+    from server.config.settings import Settings
+    from server.readiness import Readiness
+    from server.serving import _Server, _uvicorn_config, address_of, listen
+
+    settings = Settings(port=0, model="scripted", **fields)
+    sock = listen(settings)
+    server = _Server(_uvicorn_config(build_app(rig.node, Readiness(settings, rig.chain)), settings))
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    try:
+        yield address_of(sock)
+    finally:
+        server.should_exit = True
+        await task
+        sock.close()

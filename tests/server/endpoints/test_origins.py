@@ -1,0 +1,102 @@
+"""Which pages may open a socket: the table, and that nothing runs for the others."""
+
+import pytest
+from rig import Rig, serving
+from websockets.exceptions import InvalidStatus
+from wire import open_client
+
+from server.endpoints.origins import OriginRule
+
+APP = "https://app.example.com"
+RULE = OriginRule([APP, "https://other.example.com:8443"])
+SERVER = "127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("origins", "host", "allowed"),
+    [
+        ([], SERVER, True),  # not a web page
+        ([APP], SERVER, True),
+        (["https://other.example.com:8443"], SERVER, True),
+        (["https://app.example.com.evil"], SERVER, False),
+        (["https://app.example.com.evil.example"], SERVER, False),
+        (["https://evilapp.example.com"], SERVER, False),
+        (["https://app.example.com:443"], SERVER, False),
+        (["https://app.example.com/"], SERVER, False),
+        (["https://APP.example.com"], SERVER, False),
+        (["http://app.example.com"], SERVER, False),
+        (["https://app.example.com@evil.example"], SERVER, False),
+        (["https://other.example.com"], SERVER, False),
+        (["null"], SERVER, False),
+        ([""], SERVER, False),
+        (["file://"], SERVER, False),
+        (["*"], SERVER, False),
+        ([APP, APP], SERVER, False),
+        ([APP, "https://evil.example"], SERVER, False),
+        # The server's own page.
+        (["http://127.0.0.1:8080"], "127.0.0.1:8080", True),
+        (["http://localhost:8080"], "localhost:8080", True),
+        (["http://[::1]:8080"], "[::1]:8080", True),
+        (["http://192.168.1.5:8080"], "192.168.1.5:8080", True),
+        (["http://127.0.0.1"], "127.0.0.1", True),
+        (["http://127.0.0.1"], "127.0.0.1:80", True),
+        (["https://127.0.0.1"], "127.0.0.1:443", True),
+        (["http://127.0.0.1:8081"], "127.0.0.1:8080", False),
+        (["http://localhost:8080"], "127.0.0.1:8080", False),
+        (["http://127.0.0.1:8080"], None, False),
+        (["http://127.0.0.1:8080"], "", False),
+        (["http://user@127.0.0.1:8080"], "user@127.0.0.1:8080", False),
+        (["http://127.0.0.1:8080/"], "127.0.0.1:8080", False),
+        (["http://127.0.0.1:x"], "127.0.0.1:x", False),
+        (["ftp://127.0.0.1:8080"], "127.0.0.1:8080", False),
+        # A name that a stranger's DNS points here: Origin and Host agree, and still no.
+        (["http://rebind.example:8080"], "rebind.example:8080", False),
+        (["http://127.0.0.1.nip.example:8080"], "127.0.0.1.nip.example:8080", False),
+        (["http://localhost.evil.example:8080"], "localhost.evil.example:8080", False),
+        (["http://localhost.:8080"], "localhost.:8080", False),
+        (["http://0x7f000001:8080"], "0x7f000001:8080", False),
+        (["http://①27.0.0.1:8080"], "127.0.0.1:8080", False),
+    ],
+)
+def test_f71_the_table_of_origins(origins, host, allowed):
+    assert RULE.allows(origins, host) is allowed
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Origin", "https://app.example.com.evil")],
+        [("Origin", "null")],
+        [("Origin", "http://rebind.example"), ("Host", "rebind.example")],
+    ],
+)
+async def test_f71_a_foreign_page_gets_403_and_no_session(headers):
+    async with Rig(origins=(APP,)) as rig, serving(rig) as url:
+        made = []
+        facts = rig.node.new_facts
+        rig.node.new_facts = lambda: made.append(1) or facts()
+        with pytest.raises(InvalidStatus) as caught:
+            async with open_client(url, additional_headers=headers):
+                pass
+        assert caught.value.response.status_code == 403
+        assert b'"forbidden"' in caught.value.response.body
+        assert made == []
+        assert not rig.node.connections
+        async with open_client(url, origin=APP):
+            assert made == [1]
+
+
+async def test_f71_two_origins_are_no_handshake():
+    headers = [("Origin", APP), ("Origin", APP)]
+    async with Rig(origins=(APP,)) as rig, serving(rig) as url:
+        with pytest.raises(InvalidStatus) as caught:
+            async with open_client(url, additional_headers=headers):
+                pass
+        assert caught.value.response.status_code in (400, 403)
+        assert not rig.node.connections
+
+
+async def test_the_own_page_may_connect():
+    async with Rig() as rig, serving(rig) as url, open_client(url, origin=url) as client:
+        await client.send("ping")
+        await client.until("pong")
