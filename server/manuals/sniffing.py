@@ -48,7 +48,7 @@ _NAMES: Final = {"pdf": "a PDF", "html": "a web page", "text": "plain text", "ma
 
 
 def sniff(data: bytes, *, declared: Kind | None, content_type: str, name: str) -> Kind:
-    """Return the kind of a manual; `name` is its file name or URL path.
+    """Return the kind of a manual; `name` is its file name or URL path. A PDF is one by its bytes.
 
     The wanted kind is the declared one, else the name's ending, else the content type. Raises
     `ManualError`: empty, or wrong_type when the bytes are something else.
@@ -59,6 +59,8 @@ def sniff(data: bytes, *, declared: Kind | None, content_type: str, name: str) -
     suffix = PurePosixPath(name.partition("?")[0]).suffix.lower()
     wanted = declared or _SUFFIXES.get(suffix) or _CONTENT_TYPES.get(media)
     found = _found(data)
+    if found == "pdf" and declared in (None, "pdf"):
+        return "pdf"
     if wanted is None and found != "unknown":
         return "text" if found == "words" else found
     fits = {

@@ -83,7 +83,6 @@ class _Walk:
 
     def _leave(self, node: LexborNode) -> None:
         tag = node.tag or ""
-        self._verbatim -= tag == "pre"
         if tag in _CELLS:
             self._words.append(" | ")
         elif tag == "tr":
@@ -93,6 +92,7 @@ class _Walk:
             self._words = []
         elif tag in _BLOCKS:
             self._flush()
+        self._verbatim -= tag == "pre"
 
     def _flush(self) -> None:
         lines = "".join(self._words).split("\n")
