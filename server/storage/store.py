@@ -1,0 +1,130 @@
+"""The port of the store of record: what SQLite and PostgreSQL both do, under one suite of tests.
+
+Errors say whose turn it is: `StoreUnavailableError` (try again, nothing was decided or it does not
+matter: rows are idempotent) and `RowRefusedError` (this batch holds a row that can never be
+stored: cut it in two and try the halves).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
+
+
+class StoreUnavailableError(Exception):
+    """The store did not take the batch: away, slow, locked, full or read-only. Retry later.
+
+    `code` is the SQLSTATE or SQLite's name for it, `permanent` true for what time alone does not
+    mend (disk full, read-only).
+    """
+
+    def __init__(self, message: str, *, code: str = "", permanent: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.permanent = permanent
+
+
+class RowRefusedError(Exception):
+    """A row of the batch can never be stored; nothing of the batch was."""
+
+
+GroupBy = Literal[
+    "day", "week", "action", "item_type", "product_id", "scenario", "prompt_version", "model",
+    "arm", "confidence_bin", "user_id",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What to count or export; None takes all. Times are Unix milliseconds, `until` exclusive."""
+
+    tenant: str = ""
+    since: int | None = None
+    until: int | None = None
+    product_id: str | None = None
+    scenario: str | None = None
+    prompt_version: str | None = None
+    model: str | None = None
+    arm: str | None = None
+    item_type: str | None = None
+    user_id: str | None = None
+    min_confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of one group: weighted sums of actions, the number of rates and their sum."""
+
+    key: tuple[str, ...]
+    accepted: float = 0
+    rejected: float = 0
+    modified: float = 0
+    dismissed: float = 0
+    rated: int = 0
+    score_sum: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A judgement with the interaction it is about (None when that was never stored)."""
+
+    feedback: FeedbackRow
+    interaction: InteractionRow | None
+
+
+class Store(Protocol):
+    """The store of record. All methods may raise `StoreUnavailableError`."""
+
+    async def open(self) -> None:
+        """Connect, apply migrations under a lock, make partitions ahead."""
+        ...
+
+    async def write(self, rows: Sequence[AnyRow]) -> list[Written]:
+        """Store all rows in one durable transaction, roll-ups with them; one result per row.
+
+        Raises `RowRefusedError` when one row can never be stored.
+        """
+        ...
+
+    async def put_dead_letter(self, original: bytes, reason: str, received_at: int) -> None:
+        """Keep what was refused, byte for byte."""
+        ...
+
+    async def dead_letters(self, limit: int, after: int = 0) -> list[DeadLetter]:
+        """Return dead letters by id, oldest first."""
+        ...
+
+    async def drop_dead_letters(self, ids: Sequence[int]) -> int:
+        """Remove dead letters; return how many there were."""
+        ...
+
+    async def interaction(self, response_id: str, tenant: str = "") -> InteractionRow | None:
+        """Return one interaction."""
+        ...
+
+    async def feedback_of(self, response_id: str, tenant: str = "") -> list[FeedbackRow]:
+        """Return the judgements of one answer, oldest first."""
+        ...
+
+    async def tally(self, by: Sequence[GroupBy], where: Filter) -> list[Tally]:
+        """Count judgements by groups, from the roll-ups wherever they can tell."""
+        ...
+
+    def judged(self, where: Filter, after: str = "") -> AsyncIterator[Judged]:
+        """Stream judgements with their interactions in event id order, after an event id."""
+        ...
+
+    async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
+        """Remove one person's data; return how many rows of each table went."""
+        ...
+
+    async def check(self) -> None:
+        """Return when a read works."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        ...
