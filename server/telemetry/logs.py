@@ -20,6 +20,11 @@ _QUIET = {
 }
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record of uvicorn says something; a client's bad UTF-8 would be a stack a frame."""
+    return not record.getMessage().startswith("Invalid UTF-8 sequence")
+
+
 def _dump(event: dict[str, Any], **_: object) -> str:
     return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
@@ -65,3 +70,4 @@ def configure_logs(level: str, form: Literal["json", "console"]) -> None:
     root.setLevel(level.upper())
     for name, quiet_level in _QUIET.items():
         logging.getLogger(name).setLevel(quiet_level)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
