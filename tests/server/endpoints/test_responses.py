@@ -138,17 +138,20 @@ async def test_a_foreign_page_may_not_ask():
 
 
 async def test_a_full_and_a_draining_server_say_when_to_come_back():
-    async with Rig(Told("a", asyncio.Event()), max_running=1) as rig:
-        async with serving(rig) as url, http(url) as client:
-            rig.start("Something that runs?")
-            response = await client.post("/v1/responses", json=ASK)
-            assert response.status_code == 503
-            assert response.json()["error"]["code"] == "overloaded"
-            assert response.headers["retry-after"] == "1"
-            rig.node.draining = True
-            response = await client.post("/v1/responses", json=ASK)
-            assert response.status_code == 503
-            assert response.json()["error"]["code"] == "draining"
+    async with (
+        Rig(Told("a", asyncio.Event()), max_running=1) as rig,
+        serving(rig) as url,
+        http(url) as client,
+    ):
+        rig.start("Something that runs?")
+        response = await client.post("/v1/responses", json=ASK)
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "overloaded"
+        assert response.headers["retry-after"] == "1"
+        rig.node.draining = True
+        response = await client.post("/v1/responses", json=ASK)
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "draining"
 
 
 async def test_a_client_that_leaves_stops_the_upstream():

@@ -80,13 +80,17 @@ async def test_cancelling_twice_or_what_is_not_there_is_told():
 
 async def test_an_answer_of_another_connection_cannot_be_cancelled():
     model = Told("a", asyncio.Event())
-    async with Rig(model) as rig, serving(rig) as url:
-        async with open_client(url) as one, open_client(url) as other:
-            await one.ask(event_id="q")
-            created = await one.until("response.created")
-            await other.send("response.cancel", response_id=created["response_id"], event_id="c")
-            assert (await other.error("c"))["code"] == "response_not_found"
-            assert not model.closed.is_set()
+    async with (
+        Rig(model) as rig,
+        serving(rig) as url,
+        open_client(url) as one,
+        open_client(url) as other,
+    ):
+        await one.ask(event_id="q")
+        created = await one.until("response.created")
+        await other.send("response.cancel", response_id=created["response_id"], event_id="c")
+        assert (await other.error("c"))["code"] == "response_not_found"
+        assert not model.closed.is_set()
 
 
 REFUSED = [
@@ -124,22 +128,26 @@ async def test_what_this_server_does_not_keep_is_said():
 async def test_limits_of_one_connection():
     gate = asyncio.Event()
     options = {"max_concurrent_responses": 2, "requests_per_minute": 3}
-    async with Rig(Told(gate, "a"), **options) as rig, serving(rig) as url:
-        async with open_client(url) as client, open_client(url) as other:
-            await client.ask("One?", event_id="1")
-            await client.ask("Two?", event_id="2")
-            await client.ask("Three?", event_id="3")
-            assert (await client.error("3"))["code"] == "too_many_responses"
-            await other.ask("One?", event_id="o")
-            gate.set()
-            for asker, id_ in ((client, "1"), (client, "2"), (other, "o")):
-                assert (await asker.final(id_))["status"] == "completed"
-            await client.ask("Four?", event_id="4")
-            await client.final("4")
-            await client.ask("Five?", event_id="5")
-            error = await client.error("5")
-            assert error["code"] == "rate_limited"
-            assert error["retry_after_ms"] > 0
+    async with (
+        Rig(Told(gate, "a"), **options) as rig,
+        serving(rig) as url,
+        open_client(url) as client,
+        open_client(url) as other,
+    ):
+        await client.ask("One?", event_id="1")
+        await client.ask("Two?", event_id="2")
+        await client.ask("Three?", event_id="3")
+        assert (await client.error("3"))["code"] == "too_many_responses"
+        await other.ask("One?", event_id="o")
+        gate.set()
+        for asker, id_ in ((client, "1"), (client, "2"), (other, "o")):
+            assert (await asker.final(id_))["status"] == "completed"
+        await client.ask("Four?", event_id="4")
+        await client.final("4")
+        await client.ask("Five?", event_id="5")
+        error = await client.error("5")
+        assert error["code"] == "rate_limited"
+        assert error["retry_after_ms"] > 0
 
 
 async def test_ten_bad_frames_in_a_row_close_the_socket():
@@ -194,39 +202,46 @@ async def test_a_client_that_vanishes_while_text_flows_leaves_no_error(caplog):
 
 async def test_draining_tells_everybody_finishes_and_closes():
     gate = asyncio.Event()
-    async with Rig(Told("a", gate, "b")) as rig, serving(rig) as url:
-        async with open_client(url) as busy, open_client(url) as idle:
-            await busy.ask(event_id="q")
-            await busy.until(DELTA)
-            drain = asyncio.create_task(rig.node.drain(20))
-            told = await idle.until("session.go_away")
-            assert told["time_left_ms"] == 20_000
-            await busy.until("session.go_away")
-            await busy.ask("Another?", event_id="late")
-            error = await busy.error("late")
-            assert (error["code"], error["retryable"]) == ("draining", True)
-            await idle.send("ping")
-            await idle.until("pong")
-            with pytest.raises(InvalidStatus) as caught:
-                async with open_client(url):
-                    pass
-            assert caught.value.response.status_code == 503
-            gate.set()
-            assert (await busy.final("q"))["output_text"] == "ab"
-            await drain
-            assert (await busy.closed())[0] == 1001
-            assert (await idle.closed())[0] == 1001
+    async with (
+        Rig(Told("a", gate, "b")) as rig,
+        serving(rig) as url,
+        open_client(url) as busy,
+        open_client(url) as idle,
+    ):
+        await busy.ask(event_id="q")
+        await busy.until(DELTA)
+        drain = asyncio.create_task(rig.node.drain(20))
+        told = await idle.until("session.go_away")
+        assert told["time_left_ms"] == 20_000
+        await busy.until("session.go_away")
+        await busy.ask("Another?", event_id="late")
+        error = await busy.error("late")
+        assert (error["code"], error["retryable"]) == ("draining", True)
+        await idle.send("ping")
+        await idle.until("pong")
+        with pytest.raises(InvalidStatus) as caught:
+            async with open_client(url):
+                pass
+        assert caught.value.response.status_code == 503
+        gate.set()
+        assert (await busy.final("q"))["output_text"] == "ab"
+        await drain
+        assert (await busy.closed())[0] == 1001
+        assert (await idle.closed())[0] == 1001
 
 
 async def test_an_answer_that_outlasts_the_drain_ends_with_draining():
-    async with Rig(Told("a", asyncio.Event())) as rig, serving(rig) as url:
-        async with open_client(url) as client:
-            await client.ask(event_id="q")
-            await client.until(DELTA)
-            await rig.node.drain(0.05)
-            final = await client.final("q")
-            assert final["error"]["code"] == "draining"
-            assert (await client.closed())[0] == 1001
+    async with (
+        Rig(Told("a", asyncio.Event())) as rig,
+        serving(rig) as url,
+        open_client(url) as client,
+    ):
+        await client.ask(event_id="q")
+        await client.until(DELTA)
+        await rig.node.drain(0.05)
+        final = await client.final("q")
+        assert final["error"]["code"] == "draining"
+        assert (await client.closed())[0] == 1001
 
 
 @pytest.mark.parametrize(
@@ -238,9 +253,12 @@ async def test_an_answer_that_outlasts_the_drain_ends_with_draining():
     ],
 )
 async def test_the_subprotocol_is_v1(offered, chosen):
-    async with Rig() as rig, serving(rig) as url:
-        async with open_client(url, subprotocols=offered) as client:
-            assert client.socket.subprotocol == chosen
+    async with (
+        Rig() as rig,
+        serving(rig) as url,
+        open_client(url, subprotocols=offered) as client,
+    ):
+        assert client.socket.subprotocol == chosen
 
 
 async def test_only_unknown_subprotocols_are_refused_by_name():
