@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from server.language.cleaning import neutralise, strip_hidden
 from server.language.tokens import estimate_tokens
 from server.llm.port import ContextPassage
-from server.manuals.documents import PAGE_SEPARATOR, ManualText
+from server.manuals.documents import PAGE_SEPARATOR
 from server.manuals.ranking import ManualIndex, Ranked, question_terms
 
 MIN_SHARE = 0.18
@@ -68,27 +69,17 @@ def choose_context(index: ManualIndex, question: str, *, budget_tokens: int) -> 
         passages = tuple(_whole_manual(index, found))
         tokens = sum(estimate_tokens(passage.text) for passage in passages)
     else:
-        passages, tokens = _best_passages(manual, found, budget_tokens)
+        passages, tokens = _best_passages(index, found, budget_tokens)
     return Context(passages, _sources(found), share, _margin(found), tokens, asked)
 
 
 def _best_passages(
-    manual: ManualText, found: Iterable[Ranked], budget_tokens: int
+    index: ManualIndex, found: Iterable[Ranked], budget_tokens: int
 ) -> tuple[tuple[ContextPassage, ...], int]:
     chosen: list[ContextPassage] = []
     tokens = 0
     for ranked in found:
-        passage = ranked.passage
-        pieces = list(
-            _split_at_pages(
-                manual.text,
-                passage.start_char,
-                passage.end_char,
-                passage.page,
-                passage.heading,
-                ranked.share,
-            )
-        )
+        pieces = list(_pieces(index, ranked))
         cost = sum(estimate_tokens(piece.text) for piece in pieces)
         if tokens + cost <= budget_tokens:
             chosen += pieces
@@ -97,6 +88,18 @@ def _best_passages(
             piece = _cut_to(pieces[0], budget_tokens)
             return (piece,), estimate_tokens(piece.text)
     return tuple(chosen), tokens
+
+
+def _pieces(index: ManualIndex, ranked: Ranked) -> Iterator[ContextPassage]:
+    """Yield a found passage, a piece for each page, without headers and footers at its ends."""
+    text, passage = index.manual.text, ranked.passage
+    first = bisect_left(index.running, (passage.start_char, 0))
+    last = bisect_left(index.running, (passage.end_char, 0))
+    page, start = passage.page, passage.start_char
+    for begin, end in (*index.running[first:last], (passage.end_char, passage.end_char)):
+        yield from _split_at_pages(text, start, begin, page, passage.heading, ranked.share)
+        page += text.count(PAGE_SEPARATOR, start, end)
+        start = end
 
 
 def _cut_to(piece: ContextPassage, budget_tokens: int) -> ContextPassage:

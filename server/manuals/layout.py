@@ -18,6 +18,8 @@ from server.manuals.documents import PAGE_SEPARATOR
 
 MAX_RUNNING_CHARS = 120
 """A header or footer is at most so long."""
+MIN_PAGE_LINES = 5
+"""On a page with fewer lines the first and last may well be all that it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,10 @@ class Line:
 
 
 _LINE = re.compile(r"[^\n\r\f]+")
-_DIGITS = re.compile(r"\d+|\b[ivxlc]+\b")
+_PAGE_NUMBER = re.compile(
+    r"^(?:\d{1,4}|[ivxlc]{1,7})(?=\s|$)|(?<=\s)(?:\d{1,4}(?:\s*(?:/|of)\s*\d{1,4})?|[ivxlc]{1,7})$"
+)
+_LONE_NUMBER = re.compile(r"[\W_]*(?:\d{1,4}|[ivxlc]{1,7})?[\W_]*$")
 _LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|(?:· ?){4,}")
 _ENDS_IN_NUMBER = re.compile(r"(?:^|\s|\.)(\d{1,4})\s*$")
 _INDEX_ENTRY = re.compile(r"^\S.{0,60}?,\s*\d{1,4}(?:\s*[,–-]\s*\d{1,4})*$")
@@ -92,8 +97,10 @@ def split_running_lines(
 ) -> tuple[list[list[Line]], list[Line]]:
     """Return the pages without running headers and footers, and those lines.
 
-    A running line is one of the two first or last of its page, not a long one, whose words,
-    numbers aside, stand there on at least four pages and a tenth of all; or a lone page number.
+    A running line is one of the two first or last of its page and not long, and it is a lone page
+    number; or it stands there on at least four pages and a tenth of all, but for the page number;
+    or its first two words stand at the same place on a third of all pages (the product's name
+    before the chapter's). A page of which nothing else would stay keeps its lines.
     """
     edges = [
         {
@@ -103,23 +110,39 @@ def split_running_lines(
         }
         for page in pages
     ]
+    outer = [
+        {
+            page[place]: (place, _first_two(edge[page[place]]))
+            for place in (0, 1, -2, -1)
+            if len(page) >= MIN_PAGE_LINES and page[place] in edge
+        }
+        for page, edge in zip(pages, edges, strict=True)
+    ]
     seen = Counter(shape for edge in edges for shape in set(edge.values()))
-    least = max(4, len(pages) // 10)
+    begun = Counter(beginning for lines in outer for beginning in lines.values())
+    least, least_begun = max(4, len(pages) // 10), max(4, len(pages) // 3)
     kept: list[list[Line]] = []
     running: list[Line] = []
-    for page, edge in zip(pages, edges, strict=True):
-        dropped = {
-            line
-            for line, shape in edge.items()
-            if seen[shape] >= least or not shape.strip("# /|-–")
-        }
+    for page, edge, lines in zip(pages, edges, outer, strict=True):
+        lone = {line for line, shape in edge.items() if _LONE_NUMBER.match(shape)}
+        dropped = {line for line, shape in edge.items() if seen[shape] >= least} | lone
+        dropped |= {line for line, beginning in lines.items() if begun[beginning] >= least_begun}
+        if len(dropped) == len(page):
+            dropped = lone
         kept.append([line for line in page if line not in dropped])
         running += [line for line in page if line in dropped]
     return kept, running
 
 
 def _shape(text: str, line: Line) -> str:
-    return _DIGITS.sub("#", fold(text[line.start : line.end]))
+    """Return a line folded, with `#` for a page number at its beginning or end."""
+    return _PAGE_NUMBER.sub("#", fold(text[line.start : line.end]))
+
+
+def _first_two(shape: str) -> str:
+    """Return the first two words of a longer line, the whole of a short one."""
+    words = shape.split(None, 3)
+    return " ".join(words[:2]) if len(words) > 3 else shape
 
 
 def is_listing(text: str, lines: Sequence[Line]) -> bool:

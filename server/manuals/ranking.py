@@ -50,7 +50,8 @@ class Ranked:
 class ManualIndex:
     """One manual, cut into passages and ready to be searched. Make it with `build`.
 
-    `passages` are in document order; `size_bytes` is about what the index takes beside the text.
+    `passages` are in document order, `running` the spans of headers and footers in the text;
+    `size_bytes` is about what the index takes beside the text.
     """
 
     __slots__ = (
@@ -62,12 +63,14 @@ class ManualIndex:
         "_vocabulary",
         "manual",
         "passages",
+        "running",
         "size_bytes",
     )
 
     def __init__(self, manual: ManualText, cut: Cut) -> None:
         self.manual = manual
         self.passages = cut.passages
+        self.running = cut.running
         self._vocabulary: dict[str, int] = {}
         self._postings: list[tuple[array[int], array[int]]] = []
         self._sequences: list[bytes] = []

@@ -103,6 +103,12 @@ def test_the_terms_of_the_question_are_counted(short):
     assert choose_context(short, "descale the tank", budget_tokens=100).question_terms == 2
 
 
+def test_headers_and_footers_are_not_sent(long):
+    context = choose_context(long, "rinse tank nozzle descaler litre", budget_tokens=700)
+    assert len(context.passages) > 2
+    assert not any("User guide" in passage.text for passage in context.passages)
+
+
 def test_sources_are_few_and_distinct(long):
     context = choose_context(long, "guide of the larger model", budget_tokens=2000)
     places = [(source.page, source.heading) for source in context.sources]

@@ -56,6 +56,30 @@ def test_running_lines_are_told_apart():
     assert running == [f"Brewster BX-40 User guide {page}" for page in range(2, 7)]
 
 
+WORDS = ["apple", "birch", "cedar", "daisy", "elder"]
+
+
+def test_titles_that_differ_by_their_number_are_no_running_lines():
+    pages = [f"{word}\nNotes for Version 1.{n}\nIt is {word}." for n, word in enumerate(WORDS)]
+    assert cut_passages(make_manual(pages)).running == ()
+
+
+def test_a_footer_with_the_chapter_is_known_by_its_beginning():
+    pages = [
+        f"The {word} one.\n{word} two.\nMore {word}.\nSo {word}.\nBrewster BX-40 {word} at home"
+        for word in WORDS
+    ]
+    manual = make_manual(pages)
+    running = [manual.text[slice(*span)] for span in cut_passages(manual).running]
+    assert running == [f"Brewster BX-40 {word} at home" for word in WORDS]
+
+
+def test_a_page_keeps_its_lines_when_nothing_else_would_stay():
+    manual = make_manual(["The same words on every page."] * 6)
+    assert cut_passages(manual).running == ()
+    assert len(cut_passages(manual).passages) == 1
+
+
 def test_lone_page_numbers_are_running_lines():
     manual = make_manual([f"A line of page {'abc'[n]}\n- {n} -" for n in range(3)])
     kept, running = split_running_lines(
