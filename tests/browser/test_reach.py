@@ -115,6 +115,10 @@ def test_nothing_scrolls_sideways_on_a_small_screen(url, visit, width):
     expect(page.locator(".note-inline")).to_contain_text("CR2032")
     page.locator(".facts summary").click()
     assert page.evaluate(fits)
+    page.get_by_label("Product", exact=True).fill("mixer")
+    found = page.get_by_role("listbox", name="Products found")
+    expect(found.get_by_role("option")).to_be_in_viewport(ratio=1)
+    assert page.evaluate(fits)
     outside = page.evaluate(
         """() => [...document.querySelectorAll('main *')]
           .filter((node) => node.getBoundingClientRect().right > window.innerWidth + 1)

@@ -79,6 +79,7 @@ export function AskPage({ connection, conversation, state }: AskPageProps) {
       longestQuestion={longestQuestion}
       hindrance={hindrance}
       connected={connected}
+      docked={answers.length > 0}
       inputRef={input}
       onProduct={chooseAndWrite}
       onScenario={setScenario}

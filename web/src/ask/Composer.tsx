@@ -19,6 +19,8 @@ interface ComposerProps {
   /** Why a question cannot be sent now, or null when it can. */
   hindrance: string | null;
   connected: boolean;
+  /** It stands at the bottom of the window, below the conversation. */
+  docked: boolean;
   inputRef: RefObject<HTMLTextAreaElement | null>;
   onProduct: (product: Product) => void;
   onScenario: (scenario: string) => void;
@@ -47,6 +49,7 @@ export function Composer(props: ComposerProps) {
           search={props.search}
           chosen={props.product}
           connected={props.connected}
+          opens={props.docked ? "above" : "below"}
           onChoose={props.onProduct}
         />
         <NativeSelect

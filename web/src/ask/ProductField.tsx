@@ -7,11 +7,13 @@ interface ProductFieldProps {
   search: ProductSearch;
   chosen: Product | null;
   connected: boolean;
+  /** On which side of the field there is room for the list. */
+  opens: "above" | "below";
   onChoose: (product: Product) => void;
 }
 
 /** Search a product while typing and choose one; all of it works from the keyboard. */
-export function ProductField({ search, chosen, connected, onChoose }: ProductFieldProps) {
+export function ProductField({ search, chosen, connected, opens, onChoose }: ProductFieldProps) {
   // Null while nobody types: the field then shows the chosen product.
   const [typed, setTyped] = useState<string | null>(null);
   const combobox = useCombobox({ onDropdownClose: () => combobox.resetSelectedOption() });
@@ -24,7 +26,14 @@ export function ProductField({ search, chosen, connected, onChoose }: ProductFie
   };
   const searching = typed !== null && typed.trim() !== "";
   return (
-    <Combobox store={combobox} onOptionSubmit={choose} shadow="md" position="bottom-start">
+    <Combobox
+      store={combobox}
+      onOptionSubmit={choose}
+      shadow="md"
+      position={opens === "above" ? "top-start" : "bottom-start"}
+      middlewares={{ flip: false, shift: true }}
+      withinPortal={false}
+    >
       <Combobox.Target>
         <TextInput
           label="Product"
