@@ -107,4 +107,5 @@ def encode_row(row: AnyRow) -> bytes:
 
 def decode_row(data: bytes) -> AnyRow:
     """Return the row in `data`; raises `msgspec.DecodeError` or `msgspec.ValidationError`."""
-    return msgspec.json.decode(data, type=AnyRow)
+    row: AnyRow = msgspec.json.decode(data, type=AnyRow)
+    return row
