@@ -62,7 +62,11 @@ def decode_object(obj: dict[str, Any], default_type: str | None = None) -> AnyCl
             param="type",
             event_id=event_id,
         )
-    bad = _find_refused_character(obj)
+    try:
+        bad = _find_refused_character(obj)
+    except EventError as error:
+        error.event_id = event_id
+        raise
     if bad is not None:
         raise EventError(
             "invalid_event",
@@ -130,7 +134,7 @@ def _parse(frame: str | bytes) -> dict[str, Any]:
 def _salvage_event_id(text: str) -> str | None:
     """Return the `event_id` of a frame that was refused although a lenient parser reads it."""
     try:
-        obj = json.loads(text)
+        obj = json.loads(text, parse_int=float)  # int() refuses what has thousands of digits
     except (ValueError, RecursionError):
         return None
     return _usable_id(obj.get("event_id")) if isinstance(obj, dict) else None
