@@ -123,12 +123,12 @@ class Settings:
     )
     extract_processes: int = setting(2, "Manuals read at the same time.", low=1, high=64)
     extract_cpu_s: int = setting(
-        20, "Processor time for reading one manual.", unit="s", low=1, high=600
+        10, "Processor time for reading one manual.", unit="s", low=1, high=600
     )
     extract_wall_s: float = setting(30.0, "Longest time for reading one manual.", unit="s", low=1)
     max_manual_pages: int = setting(10_000, "Longest manual.", unit="pages", low=1)
     extract_memory_bytes: int = setting(
-        1536 * 2**20, "Memory for reading one.", unit="bytes", low=256 * 2**20, high=2**36
+        1024 * 2**20, "Memory for reading one.", unit="bytes", low=256 * 2**20, high=2**36
     )
     warm_manuals: int = setting(
         20,

@@ -70,7 +70,8 @@ class Extracted:
 class ManualText:
     """A manual as it is cached: `text` is all pages joined by `PAGE_SEPARATOR`.
 
-    `sha256` is the hex digest of `text` in UTF-8, `fetched_at` Unix seconds. No page holds a form feed of its own.
+    `sha256` is the hex digest of `text` in UTF-8, `fetched_at` Unix seconds. No page holds a form
+    feed of its own.
     """
 
     id: str
