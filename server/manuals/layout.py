@@ -36,7 +36,10 @@ _LINE = re.compile(r"[^\n\r\f]+")
 _PAGE_NUMBER = re.compile(
     r"^(?:\d{1,4}|[ivxlc]{1,7})(?=\s|$)|(?<=\s)(?:\d{1,4}(?:\s*(?:/|of)\s*\d{1,4})?|[ivxlc]{1,7})$"
 )
-_LONE_NUMBER = re.compile(r"[\W_]*(?:\d{1,4}|[ivxlc]{1,7})?[\W_]*$")
+_LONE_NUMBER = re.compile(
+    r"[\s|–—-]*(?:page\s*)?(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of)\s*\d{1,4})?[\s|–—-]*$",
+    re.IGNORECASE,
+)
 _LEADER = re.compile(r"(?:\. ?){4,}|…{2,}|_{4,}|(?:· ?){4,}")
 _ENDS_IN_NUMBER = re.compile(r"(?:^|\s|\.)(\d{1,4})\s*$")
 _INDEX_ENTRY = re.compile(r"^\S.{0,60}?,\s*\d{1,4}(?:\s*[,–-]\s*\d{1,4})*$")
@@ -98,40 +101,40 @@ def split_running_lines(
     """Return the pages without running headers and footers, and those lines.
 
     A running line is one of the two first or last of its page and not long, and it is a lone page
-    number; or it stands there on at least four pages and a tenth of all, but for the page number;
-    or its first two words stand at the same place on a third of all pages (the product's name
-    before the chapter's). A page of which nothing else would stay keeps its lines.
+    number; or it stands at the same place on at least four pages and an eighth of all, but for the
+    page number; or its first two words do on a third of all pages (the product's name before the
+    chapter's). A page of which nothing else would stay keeps its lines.
     """
-    edges = [
-        {
-            line: _shape(text, line)
-            for line in (*page[:2], *page[-2:])
-            if line.end - line.start <= MAX_RUNNING_CHARS
-        }
-        for page in pages
-    ]
-    outer = [
-        {
-            page[place]: (place, _first_two(edge[page[place]]))
-            for place in (0, 1, -2, -1)
-            if len(page) >= MIN_PAGE_LINES and page[place] in edge
-        }
-        for page, edge in zip(pages, edges, strict=True)
-    ]
-    seen = Counter(shape for edge in edges for shape in set(edge.values()))
-    begun = Counter(beginning for lines in outer for beginning in lines.values())
-    least, least_begun = max(4, len(pages) // 10), max(4, len(pages) // 3)
+    edges = [_edge_shapes(text, page) for page in pages]
+    seen = Counter(key for edge in edges for key in edge)
+    begun = Counter((place, _first_two(shape)) for edge in edges for place, shape in edge)
+    least, least_begun = max(4, len(pages) // 8), max(4, len(pages) // 3)
     kept: list[list[Line]] = []
     running: list[Line] = []
-    for page, edge, lines in zip(pages, edges, outer, strict=True):
-        lone = {line for line, shape in edge.items() if _LONE_NUMBER.match(shape)}
-        dropped = {line for line, shape in edge.items() if seen[shape] >= least} | lone
-        dropped |= {line for line, beginning in lines.items() if begun[beginning] >= least_begun}
+    for page, edge in zip(pages, edges, strict=True):
+        lone = {line for line in edge.values() if _LONE_NUMBER.match(text, line.start, line.end)}
+        dropped = {line for key, line in edge.items() if seen[key] >= least} | lone
+        if len(page) >= MIN_PAGE_LINES:
+            dropped |= {
+                line
+                for (place, shape), line in edge.items()
+                if begun[place, _first_two(shape)] >= least_begun
+            }
         if len(dropped) == len(page):
             dropped = lone
         kept.append([line for line in page if line not in dropped])
         running += [line for line in page if line in dropped]
     return kept, running
+
+
+def _edge_shapes(text: str, page: Sequence[Line]) -> dict[tuple[int, str], Line]:
+    """Return the two first and last lines of a page by their place (0, 1, -2, -1) and shape."""
+    return {
+        (place, _shape(text, page[place])): page[place]
+        for place in (0, 1, -2, -1)
+        if -len(page) <= place < len(page)
+        and page[place].end - page[place].start <= MAX_RUNNING_CHARS
+    }
 
 
 def _shape(text: str, line: Line) -> str:
