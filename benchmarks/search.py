@@ -23,7 +23,7 @@ from rapidfuzz import fuzz, process
 from server.manuals.catalog import Catalog, Product
 from server.manuals.search import ProductSearch
 
-BRANDS = ("Roland", "Yamaha", "Korg", "Boss", "Nord", "Moog", "Akai", "Casio", "Kawai", "Alesis")
+BRANDS = ("Korven", "Yamaha", "Korg", "Boss", "Nord", "Moog", "Akai", "Casio", "Kawai", "Alesis")
 SERIES = ("TD", "FP", "SP", "RD", "PSR", "DGX", "MPC", "GT", "HX", "DTX", "CN", "ES", "JD", "XPS")
 ENDINGS = ("", "", "", "X", "KVX", "E", "mkII", " Pro", " Plus", "-BK", "-WH", "S")
 KINDS = (

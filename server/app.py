@@ -123,7 +123,7 @@ def read_secret_key(settings: Settings) -> bytes:
     path = settings.data_dir / "secret.key"
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     try:
-        with open(path, "x", opener=_private) as file:  # noqa: PTH123 - Path.open has no opener
+        with open(path, "x", opener=_private) as file:
             file.write(secrets.token_urlsafe(32))
     except FileExistsError:
         pass

@@ -136,6 +136,10 @@ def serve(
     - `MANICULE_GEMINI_API_KEY=... manicule serve --model gemini:gemini-2.5-flash,extractive`
     """
     settings = _settings(context.params)
+    from server.cli.shared_metrics import share_metrics
+
+    if settings.workers > 1:
+        share_metrics(settings.data_dir)
     from server.cli.launch import run_server
 
     raise typer.Exit(run_server(settings))
@@ -166,7 +170,7 @@ def ask(
     Examples:
 
     - `manicule ask "How do I do a factory reset?" --product td-17`
-    - `manicule ask "Quel est le niveau de sortie ?" -p "roland td17" --language fr`
+    - `manicule ask "Quel est le niveau de sortie ?" -p "korven td17" --language fr`
     - `manicule ask "How loud?" -p td-17 --json | jq -r 'select(.delta) | .delta'`
     """
     from server.cli.ask import Question, run_ask

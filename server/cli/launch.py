@@ -161,6 +161,7 @@ class _Workers:
         while self._started:
             pid, status = os.wait()
             age_s = time.monotonic() - self._started.pop(pid, 0.0)
+            self._plan.metrics.forget_process(pid)
             if self._stopping:
                 continue
             code = os.waitstatus_to_exitcode(status)

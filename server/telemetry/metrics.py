@@ -17,7 +17,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 PREFIX = "manicule_"
 
@@ -129,6 +129,11 @@ class Metrics:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+    @staticmethod
+    def forget_process(pid: int) -> None:
+        """Take the gauges of a worker that has ended out of the sums."""
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
     def names(self) -> Iterable[str]:
         """Return the names of the table."""

@@ -240,7 +240,7 @@ def serve(tmp_path_factory) -> Iterator[Callable[..., AppServer]]:
             (folder / "catalog.toml").write_text(catalog)
             source = ("--catalog", str(folder / "catalog.toml"))
         else:
-            write_pdf(folder / "manuals" / "roland-td-17.pdf", "TD-17 Drum Module", pages)
+            write_pdf(folder / "manuals" / "korven-td-17.pdf", "TD-17 Drum Module", pages)
             write_pdf(folder / "manuals" / "mixer.pdf", "Studio Mixer 12", PAGES[2:])
             source = ("--manuals", str(folder / "manuals"))
         options = ("--model", f"scripted:{folder / 'script.json'}", *source)

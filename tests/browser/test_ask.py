@@ -141,7 +141,7 @@ def test_the_state_stays_for_800_ms_although_the_answer_is_there(url, visit):
 def test_the_last_product_is_remembered_and_a_link_names_one(url, visit):
     first = visit(url)
     first.choose()
-    expect(first.page).to_have_url(url + "/?product=roland-td-17")
+    expect(first.page).to_have_url(url + "/?product=korven-td-17")
     again = visit(url, context=first.context)
     expect(again.page.get_by_label("Product", exact=True)).to_have_value("TD-17 Drum Module")
     linked = visit(url, "?product=mixer&q=How%20loud%3F")

@@ -119,13 +119,13 @@ PRODUCTS = (
     Product(
         "td-17",
         "TD-17",
-        brand="Roland",
+        brand="Korven",
         category="drum",
         aliases=("TD17",),
         accessories=("kt-10",),
         manual=ManualSource(url="https://vendor.example/td17.pdf"),
     ),
-    Product("kt-10", "KT-10 kick trigger", brand="Roland"),
+    Product("kt-10", "KT-10 kick trigger", brand="Korven"),
     Product("pad-8", "Pad 8", manual=ManualSource(url="https://vendor.example/pad8.pdf")),
 )
 

@@ -19,9 +19,9 @@ Event = dict[str, Any]
 WAIT_S = 20.0
 SESSION = {"type": "session.created", "session": {"id": "sess_1", "protocol": "manicule.v1"}}
 PRODUCTS = [
-    {"id": "td-17", "name": "TD-17", "brand": "Roland", "category": "Drums", "score": 0.98,
+    {"id": "td-17", "name": "TD-17", "brand": "Korven", "category": "Drums", "score": 0.98,
      "manual": {"available": True, "cached": False}},
-    {"id": "td-17kvx2", "name": "TD-17KVX2", "brand": "Roland", "category": "Drums", "score": 0.9,
+    {"id": "td-17kvx2", "name": "TD-17KVX2", "brand": "Korven", "category": "Drums", "score": 0.9,
      "manual": {"available": False, "cached": False}},
 ]  # fmt: skip
 

@@ -34,7 +34,7 @@ def whole_answer(fake_server):
 async def test_an_answer_is_drawn(manicule, whole_answer):
     done = await manicule("ask", QUESTION, "--product", "td-17", "--url", whole_answer.url)
     assert done.out == (
-        "Roland TD-17 (td-17)\n\n"
+        "Korven TD-17 (td-17)\n\n"
         "Hold both buttons.[1]\n"
         "  Warning: All settings are lost.\n"
         "Then wait. [2][1]\n"
@@ -73,7 +73,7 @@ async def test_blank_lines_stay_inside_the_text_and_not_at_its_end(manicule, fak
     fake_server.say("\n\n\n")
     fake_server.end()
     done = await manicule("ask", QUESTION, "-p", "td-17", "--url", fake_server.url)
-    assert done.out.startswith("Roland TD-17 (td-17)\n\nOne.\n\nTwo.\n\n[1]\n\nSources\n")
+    assert done.out.startswith("Korven TD-17 (td-17)\n\nOne.\n\nTwo.\n\n[1]\n\nSources\n")
 
 
 async def test_json_prints_each_event_as_a_line(manicule, whole_answer):
@@ -176,16 +176,16 @@ async def test_a_name_or_a_clear_leader_is_taken(manicule, fake_server):
     for given in ("TD-17KVX2", "td-17kvx2"):
         await manicule("ask", QUESTION, "-p", given, "--url", fake_server.url)
     assert [each["product_id"] for each in fake_server.sent("response.create")] == ["td-17kvx2"] * 2
-    done = await manicule("ask", QUESTION, "-p", "roland 17", "--url", fake_server.url)
-    assert (done.code, done.out.splitlines()[0]) == (0, "Roland TD-17 (td-17)")
+    done = await manicule("ask", QUESTION, "-p", "korven 17", "--url", fake_server.url)
+    assert (done.code, done.out.splitlines()[0]) == (0, "Korven TD-17 (td-17)")
 
 
 async def test_an_unclear_product_lists_those_it_may_be(manicule, fake_server):
     fake_server.products[0]["score"] = 0.91
-    done = await manicule("ask", QUESTION, "-p", "roland", "--url", fake_server.url)
+    done = await manicule("ask", QUESTION, "-p", "korven", "--url", fake_server.url)
     assert (done.code, done.out) == (2, "")
     assert "td-17 " in done.err
-    assert "Roland TD-17KVX2" in done.err
+    assert "Korven TD-17KVX2" in done.err
     assert not fake_server.sent("response.create")
 
 

@@ -29,8 +29,8 @@ stay on.
 async def served(start, tmp_path) -> AsyncIterator[str]:
     """The socket's address of a real server over a folder with two manuals."""
     (tmp_path / "manuals").mkdir()
-    (tmp_path / "manuals" / "Roland TD-17.md").write_text(MANUAL)
-    (tmp_path / "manuals" / "Boss ES-8.txt").write_text("The ES-8 switches loops in any order.")
+    (tmp_path / "manuals" / "Korven TD-17.md").write_text(MANUAL)
+    (tmp_path / "manuals" / "Tarn ES-8.txt").write_text("The ES-8 switches loops in any order.")
     async with start("serve", "--port", "0", "--manuals", "manuals") as process:
         async with asyncio.timeout(30):
             lines = [(await process.stdout.readline()).decode() for _ in range(4)]
@@ -44,7 +44,7 @@ async def served(start, tmp_path) -> AsyncIterator[str]:
 async def test_a_folder_is_searched_and_questioned(manicule, served: str):
     found = await manicule("search", "td17", "--url", served)
     assert (found.code, found.err) == (0, "")
-    assert found.out.split()[0] == "roland-td-17"
+    assert found.out.split()[0] == "korven-td-17"
 
     done = await manicule("ask", "How do I do a factory reset?", "-p", "td17", "--url", served)
     assert (done.code, done.err) == (0, "")
@@ -54,7 +54,7 @@ async def test_a_folder_is_searched_and_questioned(manicule, served: str):
 
 
 async def test_events_as_lines(manicule, served: str):
-    words = ("-p", "roland-td-17", "--json", "--url", served)
+    words = ("-p", "korven-td-17", "--json", "--url", served)
     done = await manicule("ask", "Which adaptor does it need?", *words)
     events = [json.loads(line) for line in done.out.splitlines()]
     kinds = [event["type"] for event in events]

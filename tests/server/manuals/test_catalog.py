@@ -24,7 +24,7 @@ GOOD = """
 [[product]]
 id = "td-17"
 name = "TD-17"
-brand = "Roland"
+brand = "Korven"
 category = "Drums"
 description = "A kit."
 aliases = ["V-Drums 17"]
@@ -69,7 +69,7 @@ def test_reads_every_field(good: Path):
     assert catalog.get("td-17") == Product(
         id="td-17",
         name="TD-17",
-        brand="Roland",
+        brand="Korven",
         category="Drums",
         description="A kit.",
         aliases=("V-Drums 17",),
@@ -228,7 +228,7 @@ def test_two_products_of_one_id_are_no_catalog():
 
 
 def test_a_folder_of_manuals(tmp_path: Path):
-    write_pdf(tmp_path / "TD-17_Manual.pdf", "Roland TD-17")
+    write_pdf(tmp_path / "TD-17_Manual.pdf", "Korven TD-17")
     write_pdf(tmp_path / "pianos" / "p45.pdf", "Untitled")
     (tmp_path / "pianos" / "notes.MD").write_text("# Notes")
     (tmp_path / "page.html").write_text("<p>Hi")
@@ -238,7 +238,7 @@ def test_a_folder_of_manuals(tmp_path: Path):
     (tmp_path / ".git" / "x.txt").write_text("x")
     catalog = catalog_from_folder(tmp_path)
     assert {p.id: (p.name, p.category) for p in catalog.products} == {
-        "td-17-manual": ("Roland TD-17", ""),
+        "td-17-manual": ("Korven TD-17", ""),
         "page": ("page", ""),
         "p45": ("p45", "pianos"),
         "notes": ("notes", "pianos"),
@@ -340,7 +340,7 @@ def test_titles_stop_when_their_time_is_over(tmp_path: Path):
 @pytest.mark.parametrize(
     ("title", "kept"),
     [
-        ("Roland TD-17", "Roland TD-17"),
+        ("Korven TD-17", "Korven TD-17"),
         ("Microsoft Word - TD-17 Guide", "TD-17 Guide"),
         ("  TD-17\n Owner’s   Manual ", "TD-17 Owner’s Manual"),
         ("取扱説明書 P-45", "取扱説明書 P-45"),

@@ -12,10 +12,10 @@ from server.manuals.search import (
 
 CATALOG = Catalog(
     (
-        Product("td-17", "TD-17", "Roland", "Electronic Drums", aliases=("V-Drums 17",)),
-        Product("td-17kvx2", "TD-17KVX2", "Roland", "Electronic Drums"),
-        Product("td-27", "TD-27", "Roland", "Electronic Drums"),
-        Product("td-07", "TD-07", "Roland", "Electronic Drums"),
+        Product("td-17", "TD-17", "Korven", "Electronic Drums", aliases=("V-Drums 17",)),
+        Product("td-17kvx2", "TD-17KVX2", "Korven", "Electronic Drums"),
+        Product("td-27", "TD-27", "Korven", "Electronic Drums"),
+        Product("td-07", "TD-07", "Korven", "Electronic Drums"),
         Product("p-45", "P-45 Digital Piano", "Yamaha", "Pianos"),
         Product("minilogue", "minilogue xd", "KORG", "Synthesizers"),
         Product("nord-stage-4", "Nord Stage 4", "Clavia", "Stage Piano"),
@@ -44,8 +44,8 @@ def best(search: ProductSearch, query: str) -> str | None:
         ("td-17", "td-17"),
         ("t d 17", "td-17"),
         ("TD-17", "td-17"),
-        ("roland td17", "td-17"),
-        ("17 td roland", "td-17"),
+        ("korven td17", "td-17"),
+        ("17 td korven", "td-17"),
         ("rolnad td17", "td-17"),
         ("oland td27", "td-27"),
         ("manual for td17", "td-17"),
@@ -82,18 +82,18 @@ def test_nothing_under_the_floor(search: ProductSearch, query: str):
 
 
 def test_every_beginning_of_a_name_finds_it(search: ProductSearch):
-    for query in ("roland td-17", "yamaha p-45", "minilogue xd", "nord stage 4"):
+    for query in ("korven td-17", "yamaha p-45", "minilogue xd", "nord stage 4"):
         for end in range(1, len(query) + 1):
             if query[:end].strip():
                 assert best(search, query[:end]), query[:end]
 
 
 def test_results_are_ordered_unique_and_limited(search: ProductSearch):
-    hits = search.search("roland", 50)
+    hits = search.search("korven", 50)
     assert len({hit.product.id for hit in hits}) == len(hits) == 4
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-    assert search.search("roland", 2) == hits[:2]
-    assert search.search("roland", 0) == []
+    assert search.search("korven", 2) == hits[:2]
+    assert search.search("korven", 0) == []
 
 
 def test_what_was_typed_before_changes_nothing():
@@ -112,12 +112,12 @@ def test_an_exact_name_wins_over_longer_ones(search: ProductSearch):
 
 def test_a_name_among_many_alike():
     catalog = Catalog(
-        tuple(Product(f"p{n}", f"TD-{n} Drum Kit", "Roland", "Drums") for n in range(1, 5001))
+        tuple(Product(f"p{n}", f"TD-{n} Drum Kit", "Korven", "Drums") for n in range(1, 5001))
     )
     search = ProductSearch(catalog)
-    for query in ("td4711", "roland td-4711", "drum kit 4711 roland", "rolnad td 4711"):
+    for query in ("td4711", "korven td-4711", "drum kit 4711 korven", "rolnad td 4711"):
         assert best(search, query) == "p4711"
-    assert len(search.search("roland drum kit", 50)) == 50
+    assert len(search.search("korven drum kit", 50)) == 50
 
 
 def test_an_empty_catalog_finds_nothing():
