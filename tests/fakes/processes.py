@@ -76,7 +76,7 @@ class ServerProcess:
 
     def log_lines(self) -> list[dict]:
         """The lines of its log, each of which must be one JSON object."""
-        return [json.loads(line) for line in self.log().splitlines()]
+        return [json.loads(line) for line in self.log().split("\n") if line]
 
     def rss_bytes(self) -> int:
         """Its resident memory."""

@@ -1,0 +1,104 @@
+"""Every row of the metrics table is moved by a real server at work."""
+
+import asyncio
+import json
+import re
+
+import httpx
+from upstream import Plan, Upstream
+from wire import DELTA, open_client
+
+from server.telemetry.metrics import METRICS, PREFIX
+
+TEXT = 'Open it. [MANUAL: p.1 "Insert a fresh battery of type CR2032"] [PRO TIP: Keep a spare.]'
+ANSWER = {"texts": [TEXT], "usage": (100_000, 1000, 100)}
+
+
+async def drive(url):
+    """Make everything happen once."""
+    async with open_client(url) as client:
+        await client.send("catalog.search", query="td")
+        await client.until("catalog.results")
+        await client.send("nope", event_id="e")
+        await client.error("e")
+        await client.ask("How do I change the battery?", event_id="fails over")
+        assert (await client.final("fails over"))["fallback"] == "extractive"
+        await client.ask("How do I \u200bchange the battery?", event_id="works")
+        final = await client.final("works")
+        assert final["cost_usd"] > 0
+        assert len(final["items"]) == 2
+
+
+async def be_slow(port):
+    """Send what is answered at length and read nothing; returns the connection to close."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    writer.write(
+        (
+            f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n"
+        ).encode()
+    )
+    frames = b"".join(
+        bytes([0x81, 0x80 | len(text)]) + b"\0\0\0\0" + text
+        for text in (json.dumps({"type": kind}).encode() for kind in ("nope", "ping"))
+    )
+    for _ in range(60):
+        writer.write(frames * 100)
+        await asyncio.sleep(0)
+    return writer
+
+
+def values(text):
+    """The sum of each sample over its labels."""
+    sums = {}
+    for line in text.splitlines():
+        found = re.match(r"(\w+)(\{.*\})? (\S+)$", line)
+        if found:
+            sums[found[1]] = sums.get(found[1], 0.0) + float(found[3])
+    return sums
+
+
+async def scrape(http, wanted):
+    """The metrics, once `wanted` holds for them."""
+    async with asyncio.timeout(30):
+        while True:
+            found = values((await http.get("/metrics")).text)
+            if wanted(found):
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_every_metric_of_the_table_moves(server, free_port):
+    plans = (Plan(status=500), Plan(**ANSWER), Plan(texts=["One ", "two"], stall_after=1))
+    async with Upstream(*plans) as upstream, httpx.AsyncClient(trust_env=False) as plain:
+        target = await asyncio.to_thread(
+            server,
+            None,
+            "--model",
+            "gemini:gemini-2.5-flash,extractive",
+            gemini_base_url=upstream.url,
+            gemini_api_key="key-canary",
+            cache_url=f"redis://127.0.0.1:{free_port}/0",
+            send_buffer_bytes="4096",
+            slow_client_s="0.2",
+            inter_token_timeout_s="600",
+        )
+        await drive(target.url)
+        slow = await be_slow(target.port)
+        assert (await plain.get(f"{target.url}/ready")).status_code == 200
+        async with (
+            httpx.AsyncClient(base_url=target.url, trust_env=False) as http,
+            open_client(target.url) as client,
+        ):
+            await client.ask("Does this one stall?", event_id="stalls")
+            await client.until(lambda e: e["type"] == DELTA)
+            closed = f"{PREFIX}slow_clients_total"
+            found = await scrape(http, lambda sums: sums.get(closed, 0) > 0)
+            slow.close()
+        suffix = {"counter": "", "gauge": "", "histogram": "_count"}
+        still = [
+            row.name for row in METRICS if not found.get(f"{PREFIX}{row.name}{suffix[row.kind]}")
+        ]
+        assert still == []
+        assert "key-canary" not in target.log()
