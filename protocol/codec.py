@@ -46,6 +46,18 @@ def decode(frame: str | bytes) -> AnyClientEvent:
 def decode_object(obj: dict[str, Any], default_type: str | None = None) -> AnyClientEvent:
     """Return the client event in a parsed object; `default_type` where a door implies it."""
     event_id = _usable_id(obj.get("event_id"))
+    try:  # first, as only some Pythons refuse deep nesting while they parse
+        bad = _find_refused_character(obj)
+    except EventError as error:
+        error.event_id = event_id
+        raise
+    if bad is not None:
+        raise EventError(
+            "invalid_event",
+            f"`{bad}` holds a NUL or a lone surrogate; remove it",
+            param=bad,
+            event_id=event_id,
+        )
     type_name = obj.get("type", default_type)
     if not isinstance(type_name, str):
         raise EventError(
@@ -60,18 +72,6 @@ def decode_object(obj: dict[str, Any], default_type: str | None = None) -> AnyCl
             "unknown_type",
             f"No event has the type {type_name[:64]!r}; known: {', '.join(CLIENT_EVENTS)}",
             param="type",
-            event_id=event_id,
-        )
-    try:
-        bad = _find_refused_character(obj)
-    except EventError as error:
-        error.event_id = event_id
-        raise
-    if bad is not None:
-        raise EventError(
-            "invalid_event",
-            f"`{bad}` holds a NUL or a lone surrogate; remove it",
-            param=bad,
             event_id=event_id,
         )
     if default_type is not None:
