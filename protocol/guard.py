@@ -23,18 +23,25 @@ HIDDEN: Final = re.compile(
 )
 
 _COLON: Final = re.compile(":")
-_SLASHES: Final = re.compile(r"(?<=[:(\"'=<>\s])//(?=[^\s/])")
+# Browsers read a backslash as a slash, and any number of them as two. The end of the text counts,
+# as more may follow behind an item.
+_SLASHES: Final = re.compile(
+    r"(?<=[:(\"'=<>\s])(?:(?://|/\\|\\/)(?=\S)|[/\\]{1,2}\Z)|(?<=[(\"'=<])\\\\(?=\S)"
+)
 _EITHER: Final = re.compile(rf"{_COLON.pattern}|{_SLASHES.pattern}")
 _AFTER_COLON: Final = re.compile(r"//(?P<host>[A-Za-z0-9.-]*)(?:[/?#\s)\]\"'>,;!]|\Z)")
 _MIME: Final = re.compile(r"\s*[A-Za-z]+/")
 _UNDECIDED: Final = re.compile(
-    rf"(?::(?:/?|//[A-Za-z0-9.-]{{0,{MAX_HOST_CHARS}}}|\s{{0,4}}[A-Za-z]{{0,{_MAX_MIME_CHARS}}})|//?)\Z"
+    rf"(?::(?:/?|//[A-Za-z0-9.-]{{0,{MAX_HOST_CHARS}}}|\s{{0,4}}[A-Za-z]{{0,{_MAX_MIME_CHARS}}})"
+    r"|(?<![/\\])[/\\]{1,2})\Z"
 )
+_OPEN_END: Final = re.compile(r"(?:\s{0,4}|[A-Za-z]{0,20})\Z")
 _SCHEMES: Final = ("http", "https", "ws", "wss", "ftp", "file", "blob", "javascript", "vbscript")
+_SCRIPTS: Final = ("javascript", "vbscript")  # run whatever stands behind the colon
 _SPACE: Final = re.compile(r"[\s\x00-\x1f]+")
 
 FULL_WIDTH_COLON: Final = "\uff1a"
-FULL_WIDTH_SLASHES: Final = "\uff0f\uff0f"
+_FULL_WIDTH_SLASHES: Final = str.maketrans({"/": "\uff0f", "\\": "\uff3c"})
 
 
 class OutputGuard:
@@ -94,16 +101,24 @@ class OutputGuard:
         return "".join(pieces)
 
     def _replace(self, text: str, match: re.Match[str]) -> str:
-        if match[0] == "//":
-            return "//" if self._is_allowed(text, match.start()) else FULL_WIDTH_SLASHES
+        if match[0] != ":":
+            allowed = self._is_allowed(text, match.start())
+            return match[0] if allowed else match[0].translate(_FULL_WIDTH_SLASHES)
         before = _SPACE.sub("", text[max(0, match.start() - _LOOK_BACK_CHARS) : match.start()])
         word = before.lower()
         after = text[match.end() : match.end() + 2]
         if after == "//":
             return ":" if self._is_allowed(text, match.end()) else FULL_WIDTH_COLON
+        if word.endswith(_SCRIPTS):
+            return FULL_WIDTH_COLON
         if word.endswith(_SCHEMES) and after[:1].strip():
             return FULL_WIDTH_COLON
         if word.endswith("data") and _MIME.match(text, match.end()):
+            return FULL_WIDTH_COLON
+        # The text stops here for an item, and what follows that would make it an address.
+        if word.endswith(("http", "https")) and not after:
+            return FULL_WIDTH_COLON
+        if word.endswith("data") and _OPEN_END.match(text, match.end()):
             return FULL_WIDTH_COLON
         return ":"
 

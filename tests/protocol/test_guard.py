@@ -42,12 +42,17 @@ def guard(chunks: list[str], hosts: tuple[str, ...] = HOSTS) -> str:
         ("Data: 24 bit", "Data: 24 bit"),
         (
             "ftp://evil wss://evil file:///etc",
-            "ftp\uff1a\uff0f\uff0fevil wss\uff1a\uff0f\uff0fevil file\uff1a///etc",
+            "ftp\uff1a\uff0f\uff0fevil wss\uff1a\uff0f\uff0fevil file\uff1a\uff0f\uff0f/etc",
         ),
         ("https:evil https:\\\\evil", "https\uff1aevil https\uff1a\\\\evil"),
         ("a\u200bb\U000e0041c", "abc"),
         ("ends with a colon:", "ends with a colon:"),
-        ("ends with https://", "ends with https\uff1a//"),
+        ("ends with https://", "ends with https\uff1a\uff0f\uff0f"),
+        ("[x](///evil)", "[x](\uff0f\uff0f/evil)"),
+        ("[x](/\\evil)", "[x](\uff0f\uff3cevil)"),
+        ("[x](\\\\evil)", "[x](\uff3c\uff3cevil)"),
+        ("[x](javascript: alert(1))", "[x](javascript\uff1a alert(1))"),
+        ("\\\\server\\share, C:\\Users", "\\\\server\\share, C:\\Users"),
     ],
 )
 def test_f101_addresses_become_text(text, expected):
@@ -65,6 +70,7 @@ alphabet = st.sampled_from(
         ":",
         "/",
         "//",
+        "\\",
         "evil",
         ".",
         "docs.example.com",
@@ -92,13 +98,43 @@ def test_f101_no_foreign_address_is_left(chunks):
     out = guard(chunks)
     for found in re.finditer(r"[A-Za-z]://([^/\s(\"]*)", out):
         assert found[1].lower().startswith("docs.example.com")
-    assert not re.search(r"javascript:", out)
+    assert not re.search(r"javascript:|[(\"][/\\]{2}\S", out)
 
 
-def test_f101_an_address_cannot_be_joined_across_an_item():
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("https:", "//evil"),
+        ("https:", "evil"),
+        ("https", ":", "//evil"),
+        ("javascript:", "alert(1)"),
+        ("java", "script:", "alert(1)"),
+        ("data:", "text/html,x"),
+        ("data:te", "xt/html,x"),
+        ("data: ", "text/html,x"),
+        ("data", ":", "text/html,x"),
+        ("javascript:\n", "alert(1)"),
+    ],
+)
+def test_f101_an_address_cannot_be_joined_across_an_item(parts):
     own = OutputGuard()
-    text = own.feed("https:") + own.flush() + own.feed("//evil") + own.flush()
-    assert "://" not in text
+    text = "".join(own.feed(part) + own.flush() for part in parts)
+    assert ":" not in text
+
+
+@pytest.mark.parametrize(
+    "parts", [("x:", "//", "evil"), ("x:/", "/evil"), ("(/", "/evil)"), ("(", "/", "\\evil)")]
+)
+def test_f101_slashes_cannot_be_joined_across_items(parts):
+    own = OutputGuard()
+    text = "".join(own.feed(part) + own.flush() for part in parts)
+    assert not re.search(r"[/\\]{2}", text)
+
+
+def test_text_before_an_item_keeps_its_colon():
+    own = OutputGuard()
+    assert own.feed("as follows:") + own.flush() == "as follows:"
+    assert own.feed("The data: 24 bit") + own.flush() == "The data: 24 bit"
 
 
 def test_nothing_is_held_that_cannot_become_an_address():
