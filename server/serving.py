@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import structlog
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from server.app import Plan, build_app, open_node
 from server.config.settings import Settings
@@ -68,6 +69,22 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _SocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's, whose sockets end although their clients read nothing: it would wait for ever."""
+
+    _abort: asyncio.TimerHandle | None = None
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        if not self.disconnected:
+            self._abort = self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._abort is not None:
+            self._abort.cancel()
+        super().connection_lost(exc)
+
+
 async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -> None:
     """Serve on `sock` until SIGTERM or SIGINT; `announce` is called when ready."""
     async with open_node(plan) as (node, readiness):
@@ -89,7 +106,7 @@ async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -
 def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        ws="websockets-sansio",
+        ws=_SocketProtocol,
         ws_max_size=settings.max_frame_bytes,
         ws_per_message_deflate=False,
         ws_ping_interval=settings.ping_interval_s,
