@@ -94,6 +94,8 @@ async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -
             asyncio.create_task(_watch_loop(plan.metrics), name="loop-watch"),
             asyncio.create_task(_warm(plan, node), name="warm-manuals"),
         ]
+        for task in tasks:
+            task.add_done_callback(_report_death)
         departure = Departure(node, server, plan.settings.drain_s)
         with departure.on_signals():
             announce()
@@ -156,6 +158,12 @@ class Departure:
             await self._node.drain(self._drain_s)
         finally:
             self._server.should_exit = True
+
+
+def _report_death(task: asyncio.Task[None]) -> None:
+    """Log a side task that failed: the server goes on without it, but not in silence."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("task_failed", task=task.get_name(), exc_info=task.exception())
 
 
 async def _watch_loop(metrics: Metrics) -> NoReturn:
