@@ -31,7 +31,7 @@ async def drive(url):
 
 async def be_slow(port):
     """Send what is answered at length and read nothing; returns the connection to close."""
-    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.write(
         (
             f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
@@ -39,6 +39,7 @@ async def be_slow(port):
             "Sec-WebSocket-Version: 13\r\n\r\n"
         ).encode()
     )
+    await reader.readuntil(b"\r\n\r\n")
     frames = b"".join(
         bytes([0x81, 0x80 | len(text)]) + b"\0\0\0\0" + text
         for text in (json.dumps({"type": kind}).encode() for kind in ("nope", "ping"))
