@@ -31,6 +31,10 @@ class RowRefusedError(Exception):
     """A row of the batch can never be stored; nothing of the batch was."""
 
 
+PAGE_ROWS = 200
+"""Judgements that `judged` reads at a time: the memory that a stream needs, whatever its length."""
+
+
 GroupBy = Literal[
     "day", "week", "action", "item_type", "product_id", "scenario", "prompt_version", "model",
     "arm", "confidence_bin", "user_id",
@@ -39,7 +43,11 @@ GroupBy = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What to count or export; None takes all. Times are Unix milliseconds, `until` exclusive."""
+    """What to count or export; None takes all. Times are Unix milliseconds, `until` exclusive.
+
+    Times are those of arrival (`received_at`). `min_confidence` is exact where judgements are
+    streamed; where they are counted it is lowered to the floor of its bin: 0.75 counts from 0.7.
+    """
 
     tenant: str = ""
     since: int | None = None

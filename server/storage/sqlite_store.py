@@ -1,0 +1,241 @@
+"""The store of record in one SQLite file: nothing to install, durable after each commit."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from server.storage.batches import Batch, Key, key_of, mark
+from server.storage.columns import (
+    FEEDBACK_COLUMNS,
+    FEEDBACK_SELECT,
+    INTERACTION_COLUMNS,
+    JUDGED_SELECT,
+    feedback_row,
+    feedback_values,
+    interaction_row,
+    interaction_values,
+    judged_row,
+)
+from server.storage.letters import is_about
+from server.storage.migrating import MigrationError, pending, read_migrations
+from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
+from server.storage.sqlite_thread import SqliteThread, connect, in_transaction, translated
+from server.storage.store import PAGE_ROWS, Filter, GroupBy, Judged, Tally
+from server.storage.tallies import (
+    ROLL_UP_COLUMNS,
+    judged_query,
+    merge,
+    roll_ups,
+    tally_queries,
+)
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
+
+
+_INSERT_FEEDBACK = _insert("feedback", FEEDBACK_COLUMNS)
+_INSERT_INTERACTION = _insert("interactions", INTERACTION_COLUMNS)
+_ADD_ROLL_UP = (
+    _insert("feedback_days", ROLL_UP_COLUMNS).removesuffix("DO NOTHING")
+    + "(tenant, day, key) DO UPDATE SET events = events + excluded.events,"
+    " weight = weight + excluded.weight, score_sum = score_sum + excluded.score_sum"
+)
+
+
+class SqliteStore:
+    """The store in the file `path`. Writes and reads have a connection and a thread each.
+
+    Several processes may share the file; each write waits up to `BUSY_S` for another's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = SqliteThread(path, "store-writer")
+        self._reader = SqliteThread(path, "store-reader")
+
+    async def open(self) -> None:
+        """Open or make the file and apply migrations; raises `MigrationError` too."""
+        await self._writer.open()
+        await self._writer.run(_migrate)
+        await self._reader.open()
+
+    async def write(self, rows: Sequence[AnyRow]) -> list[Written]:
+        """Store all rows in one durable transaction."""
+        return await self._writer.run(lambda connection: _write(connection, rows))
+
+    async def put_dead_letter(self, original: bytes, reason: str, received_at: int) -> None:
+        """Keep what was refused."""
+        statement = "INSERT INTO dead_letters (original, reason, received_at) VALUES (?, ?, ?)"
+        values = (original, reason, received_at)
+        await self._writer.run(lambda connection: connection.execute(statement, values))
+
+    async def dead_letters(self, limit: int, after: int = 0) -> list[DeadLetter]:
+        """Return dead letters with an id over `after`, by id."""
+        return await self._reader.run(lambda connection: _letters(connection, limit, after))
+
+    async def drop_dead_letters(self, ids: Sequence[int]) -> int:
+        """Remove dead letters."""
+        return await self._writer.run(
+            lambda connection: in_transaction(connection, lambda: _drop_letters(connection, ids))
+        )
+
+    async def interaction(self, response_id: str, tenant: str = "") -> InteractionRow | None:
+        """Return one interaction."""
+        columns = ", ".join(INTERACTION_COLUMNS)
+        statement = f"SELECT {columns} FROM interactions WHERE response_id = ? AND tenant = ?"  # noqa: S608
+        found = await self._select(statement, (response_id, tenant))
+        return interaction_row(found[0]) if found else None
+
+    async def feedback_of(self, response_id: str, tenant: str = "") -> list[FeedbackRow]:
+        """Return the judgements of one answer, oldest first."""
+        statement = (
+            f"SELECT {FEEDBACK_SELECT} FROM feedback WHERE response_id = ? AND tenant = ?"  # noqa: S608
+            " ORDER BY received_at, event_id"
+        )
+        return [feedback_row(one) for one in await self._select(statement, (response_id, tenant))]
+
+    async def tally(self, by: Sequence[GroupBy], where: Filter) -> list[Tally]:
+        """Count judgements by groups."""
+        results = []
+        for query in tally_queries(by, where, "?"):
+            results += await self._select(query.text, query.args)
+        return merge(by, results)
+
+    async def judged(self, where: Filter, after: str = "") -> AsyncIterator[Judged]:
+        """Stream judgements, a page at a time."""
+        while True:
+            query = judged_query(where, after, PAGE_ROWS, "?", JUDGED_SELECT)
+            page = await self._select(query.text, query.args)
+            for one in page:
+                feedback, interaction = judged_row(one)
+                yield Judged(feedback, interaction)
+            if len(page) < PAGE_ROWS:
+                return
+            after = feedback.event_id
+
+    async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
+        """Remove one person's judgements, interactions and dead letters in one transaction."""
+        return await self._writer.run(
+            lambda connection: in_transaction(
+                connection, lambda: _erase(connection, user_id, tenant)
+            )
+        )
+
+    async def check(self) -> None:
+        """Return when a read works."""
+        await self._select("SELECT 1 FROM feedback LIMIT 1", ())
+
+    async def aclose(self) -> None:
+        """Close both connections and end their threads."""
+        await self._reader.aclose()
+        await self._writer.aclose()
+
+    async def _select(self, statement: str, args: Sequence[object]) -> list[tuple[object, ...]]:
+        def select(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+            return connection.execute(statement, args).fetchall()
+
+        return await self._reader.run(select)
+
+
+async def migrate_file(path: Path) -> list[str]:
+    """Apply what the file still needs, making it first; return the names of what was applied."""
+
+    def run() -> list[str]:
+        with closing(connect(path)) as connection:
+            return _migrate(connection)
+
+    return await asyncio.to_thread(translated, run)
+
+
+def _migrate(connection: sqlite3.Connection) -> list[str]:
+    return in_transaction(connection, lambda: _apply(connection), "BEGIN EXCLUSIVE")
+
+
+def _apply(connection: sqlite3.Connection) -> list[str]:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migrations"
+        " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
+    )
+    recorded = connection.execute("SELECT number, name, sha256 FROM migrations").fetchall()
+    applied = {number: (name, sha256) for number, name, sha256 in recorded}
+    due = pending(read_migrations("sqlite"), applied)
+    for one in due:
+        for statement in _statements(one.text):
+            connection.execute(statement)
+        values = (one.number, one.name, one.sha256)
+        connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", values)
+    return [one.name for one in due]
+
+
+def _statements(text: str) -> list[str]:
+    """Return the statements of a script: `executescript` would commit before it begins."""
+    found, statement = [], ""
+    for line in text.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            found.append(statement)
+            statement = ""
+    if statement.strip():
+        raise MigrationError(f"a migration ends inside a statement: {statement.strip()[:80]}")
+    return found
+
+
+def _write(connection: sqlite3.Connection, rows: Sequence[AnyRow]) -> list[Written]:
+    batch = Batch(rows)
+    judgements = [(row, feedback_values(row)) for row in batch.feedback.values()]
+    answers = [(row, interaction_values(row)) for row in batch.interactions.values()]
+
+    def insert() -> list[Written]:
+        new: list[FeedbackRow] = []
+        kept: dict[Key, str] = {}
+        for row, values in judgements:
+            if connection.execute(_INSERT_FEEDBACK, values).rowcount:
+                new.append(row)
+            else:
+                kept[key_of(row)] = _payload_hash(connection, row)
+        inserted = {mark(row) for row in new}
+        for answer, values in answers:
+            if connection.execute(_INSERT_INTERACTION, values).rowcount:
+                inserted.add(mark(answer))
+        connection.executemany(_ADD_ROLL_UP, roll_ups(new))
+        return batch.results(inserted, kept)
+
+    return in_transaction(connection, insert)
+
+
+def _payload_hash(connection: sqlite3.Connection, row: FeedbackRow) -> str:
+    statement = "SELECT payload_sha256 FROM feedback WHERE event_id = ? AND tenant = ?"
+    [(found,)] = connection.execute(statement, key_of(row)).fetchall()
+    return str(found)
+
+
+def _letters(connection: sqlite3.Connection, limit: int, after: int) -> list[DeadLetter]:
+    statement = (
+        "SELECT id, received_at, original, reason, attempts FROM dead_letters"
+        " WHERE id > ? ORDER BY id LIMIT ?"
+    )
+    names = ("id", "received_at", "original", "reason", "attempts")
+    found = connection.execute(statement, (after, limit)).fetchall()
+    return [DeadLetter(**dict(zip(names, one, strict=True))) for one in found]
+
+
+def _drop_letters(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
+    statement = "DELETE FROM dead_letters WHERE id = ?"
+    return sum(connection.execute(statement, (one,)).rowcount for one in ids)
+
+
+def _erase(connection: sqlite3.Connection, user_id: str, tenant: str) -> dict[str, int]:
+    counts = {}
+    for table in ("feedback", "interactions"):
+        statement = f"DELETE FROM {table} WHERE user_id = ? AND tenant = ?"  # noqa: S608 - our own names
+        counts[table] = connection.execute(statement, (user_id, tenant)).rowcount
+    stored = connection.execute("SELECT id, original FROM dead_letters")
+    theirs = [one for one, original in stored if is_about(original, user_id, tenant)]
+    counts["dead_letters"] = _drop_letters(connection, theirs)
+    return counts
