@@ -4,6 +4,7 @@ import json
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 from wire import DELTA, open_client
 
 WORDS = [{"text": "First "}, {"tokens": 10, "rate_per_s": 50}]
@@ -208,3 +209,21 @@ async def test_an_answer_streams_while_its_reader_sends_without_pause(target):
             await client.send("catalog.search", query="td")
         final = await client.final("q")
         assert final["output_text"].startswith("First ")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://app.example.com.evil", "https://evil.example", "null", "http://localhost:1"],
+)
+async def test_f71_a_foreign_page_gets_403_before_any_session(target, origin):
+    with pytest.raises(InvalidStatus) as caught:
+        async with open_client(target.url, origin=origin):
+            pass
+    assert caught.value.response.status_code == 403
+    async with httpx.AsyncClient(trust_env=False) as http:
+        ask = {"input": "How?", "product_id": target.product_id}
+        headers = {"origin": origin}
+        response = await http.post(f"{target.url}/v1/responses", json=ask, headers=headers)
+        assert response.status_code == 403
+    async with open_client(target.url, origin=target.url):
+        pass
