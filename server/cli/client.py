@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 Event = dict[str, Any]
@@ -29,6 +29,7 @@ SUBPROTOCOL: Final = "manicule.v1"
 OPEN_TIMEOUT_S: Final = 10.0
 MAX_FRAME_BYTES: Final = 8 * 2**20
 """The largest event is a final response, some hundred kilobytes; more is not this protocol."""
+_SOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 TERMINAL: Final = (
     "response.completed", "response.incomplete", "response.failed", "response.cancelled"
 )  # fmt: skip
@@ -52,11 +53,12 @@ class LostError(Exception):
 
 @contextlib.asynccontextmanager
 async def connect(url: str) -> AsyncIterator[Client]:
-    """Open a socket and wait for the session. Raises `CannotConnectError` or `LostError`."""
+    """Open a socket and wait for the session. Raises `CannotConnectError` or `LostError`.
+
+    The page's address does too: `http://host:port` is read as `ws://host:port/ws`.
+    """
     try:
-        parts = urlsplit(url)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise CannotConnectError(f"{url}: not a socket's address. Write ws://host:port/ws.")
+        url, host = _socket_address(url)
         socket = await open_socket(
             url,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
@@ -64,8 +66,15 @@ async def connect(url: str) -> AsyncIterator[Client]:
             close_timeout=1,
             max_size=MAX_FRAME_BYTES,
             compression=None,
-            proxy=None if _is_loopback(parts.hostname) else True,
+            proxy=None if _is_loopback(host) else True,
         )
+    except InvalidStatus as error:
+        status = error.response.status_code
+        busy = status in (429, 503)
+        remedy = "It is full or about to stop; try again." if busy else "Check the address."
+        raise CannotConnectError(
+            f"Cannot connect to {url}: it answered {status}. {remedy}"
+        ) from error
     except (ImportError, OSError, TimeoutError, WebSocketException, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise CannotConnectError(
@@ -156,6 +165,17 @@ class Client:
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):
             raise LostError("The server sent what is no event. Check the address.")
         return event
+
+
+def _socket_address(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    parts = parts._replace(
+        scheme=_SOCKET_SCHEMES.get(parts.scheme, parts.scheme),
+        path="/ws" if parts.path in ("", "/") else parts.path,
+    )
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise CannotConnectError(f"{url}: not a socket's address. Write ws://host:port/ws.")
+    return parts.geturl(), parts.hostname
 
 
 def _lost(error: ConnectionClosed) -> str:

@@ -5,6 +5,7 @@ import pty
 import signal
 
 import pytest
+from websockets.asyncio.server import serve
 
 from server.cli.client import LostError, connect
 
@@ -125,6 +126,33 @@ async def test_no_server_is_exit_code_3(manicule, url: str):
     done = await manicule("ask", QUESTION, "-p", "td-17", "--url", url)
     assert (done.code, done.out) == (3, "")
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("written", ["http://{}", "http://{}/", "ws://{}", "ws://{}/ws"])
+async def test_the_address_of_the_page_is_enough(manicule, written: str):
+    paths = []
+
+    async def refuse(socket, request):
+        paths.append(request.path)
+        return socket.respond(503, "busy")
+
+    async with serve(print, "127.0.0.1", 0, process_request=refuse) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        done = await manicule("search", "td", "--url", written.format(address))
+    assert (done.code, paths) == (3, ["/ws"])
+    assert "503" in done.err
+    assert "try again" in done.err
+
+
+async def test_a_wrong_path_is_told(manicule):
+    async def refuse(socket, request):
+        return socket.respond(403, "no")
+
+    async with serve(print, "127.0.0.1", 0, process_request=refuse) as server:
+        port = server.sockets[0].getsockname()[1]
+        done = await manicule("search", "td", "--url", f"ws://127.0.0.1:{port}/other")
+    assert done.code == 3
+    assert done.err.strip().endswith("/other: it answered 403. Check the address.")
 
 
 async def test_another_server_is_exit_code_3(manicule, fake_server):
