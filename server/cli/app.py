@@ -23,8 +23,8 @@ app = typer.Typer(
         "Try it:\n\n"
         "- `manicule serve` (demo manuals, no keys needed)\n"
         "- `manicule serve --manuals ~/Manuals` (your own PDFs)\n"
-        "- `manicule search td17`\n"
-        '- `manicule ask "How do I reset it?" --product td17`\n\n'
+        "- `manicule search drum`\n"
+        '- `manicule ask "How do I reset it?" --product od-12`\n\n'
         "Each command explains itself: manicule COMMAND --help"
     ),
     no_args_is_help=True,
@@ -169,9 +169,9 @@ def ask(
 
     Examples:
 
-    - `manicule ask "How do I do a factory reset?" --product td-17`
-    - `manicule ask "Quel est le niveau de sortie ?" -p "korven td17" --language fr`
-    - `manicule ask "How loud?" -p td-17 --json | jq -r 'select(.delta) | .delta'`
+    - `manicule ask "How do I do a factory reset?" --product od-12`
+    - `manicule ask "How do I reset it?" -p "orrinfeld od12" --language fr`
+    - `manicule ask "How loud?" -p od-12 --json | jq -r 'select(.delta) | .delta'`
     """
     from server.cli.ask import Question, run_ask
 
@@ -191,7 +191,7 @@ def search(
 
     Exit codes: 0 found, 1 nothing found or failed, 2 usage, 3 cannot connect.
 
-    Example: `manicule search td 17`
+    Example: `manicule search od 12`
     """
     from server.cli.ask import run_search
 
