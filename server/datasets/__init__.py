@@ -1,0 +1,1 @@
+"""Training data and tables out of judgements: formats, validation, splits, exports."""
