@@ -59,21 +59,23 @@ class RedisJournal:
             async with asyncio.timeout(1.0):
                 run_id = await self._server()  # behind the breaker: fails at once while it is away
                 findings = await check_log(self._client.url)
+                wrong = [f"{one.what}. {one.remedy}".strip() for one in findings if not one.ok]
+                if wrong:
+                    return "; ".join(wrong)
+                if run_id != self._run_id:
+                    await self._look_for_gap()
         except (StorageError, TimeoutError) as error:
             return f"the log does not answer: {error}"
-        wrong = [f"{one.what}. {one.remedy}".strip() for one in findings if not one.ok]
-        if wrong:
-            return "; ".join(wrong)
-        if run_id != self._run_id:
-            await self._look_for_gap()
         self._checked_at, self._run_id = now, run_id
         return None
 
     async def append(self, entries: Sequence[bytes]) -> None:
         """XADD all entries in one pipeline; raises when one was not taken for certain."""
-        if reason := await self.unfit():
-            raise JournalError(reason)
         try:
+            if await self._server() != self._run_id:
+                self._checked_at = None
+            if reason := await self.unfit():
+                raise JournalError(reason)
             if await self.size() + len(entries) > self._max_entries:
                 raise JournalError(f"the journal holds {self._max_entries} entries: full")
             commands = [("XADD", self._key, "*", "row", data) for data in entries]
@@ -152,10 +154,13 @@ class RedisJournal:
         if self._run_id is None or self._last_id == (0, 0):
             return
         try:
-            info = cast("Any", await self._client.call("XINFO", "STREAM", self._key))
-            last = _parsed_id(info["last-generated-id"])
-        except StorageError:
-            last = (0, 0)
+            reply = cast("list[Any]", await self._client.call("XINFO", "STREAM", self._key))
+            facts = dict(zip(reply[::2], reply[1::2], strict=True))
+            last = _parsed_id(facts[b"last-generated-id"])
+        except StorageError as error:
+            if error.kind != "reply":
+                raise
+            last = (0, 0)  # no such key
         if last < self._last_id:
             self._on_gap()
         self._last_id = last
