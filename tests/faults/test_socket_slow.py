@@ -66,6 +66,7 @@ def stop_reading(target):
 
 
 async def test_f63_a_client_that_reads_nothing_is_closed_and_leaves_nothing_behind(target):
+    wait_until(lambda: "manuals_warmed" in target.log(), "the end of the warming")
     async with open_client(target.url) as bystander:
         before, memory = sockets_of(target), target.rss_bytes()
         with stop_reading(target), stop_reading(target):
