@@ -28,6 +28,7 @@ class Receipt(Value, frozen=True, kw_only=True):
     model: str | None
     confidence: float | None
     time: int
+    tenant: str = ""
     key_id: str = ""
 
 

@@ -43,10 +43,6 @@ UNSERVED: dict[type[AnyClientEvent], tuple[ErrorCode, str]] = {
         "response_not_found",
         "This server does not regenerate answers; send a new response.create",
     ),
-    FeedbackCreate: (
-        "store_unavailable",
-        "This server has no feedback store; keep the event and send it to one that has",
-    ),
     InsightsSubscribe: (
         "store_unavailable",
         "This server keeps no statistics; there is nothing to subscribe to",
@@ -87,6 +83,20 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    """Make this feedback durable, then acknowledge it."""
+
+    event: FeedbackCreate
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Look at the token; call `Session.authenticated` when it is good, else close with 4401."""
+
+    event: SessionUpdate
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Send nothing more and close the socket."""
 
@@ -94,18 +104,20 @@ class Close:
     reason: str
 
 
-Command = Send | Search | Start | Cancel | Close
+Command = Send | Search | Start | Cancel | Judge | Authenticate | Close
 
 
 class Session:
     """What one connection may do, and what it is doing.
 
+    With `needs_token` nothing but `ping` and `session.update` is served before `authenticated`.
     `facts` is told to the client; its limits are enforced here. `now` is seconds of a monotonic
     clock.
     """
 
-    def __init__(self, facts: SessionFacts) -> None:
+    def __init__(self, facts: SessionFacts, *, needs_token: bool = False) -> None:
         self.facts = facts
+        self._needs_token = needs_token
         self.state = SessionState.OPEN
         self.running: set[str] = set()
         self.user_id: str | None = None
@@ -136,6 +148,11 @@ class Session:
                 error.event_id = event.event_id
             return [Send(error_event(error))]
 
+    def authenticated(self, event: SessionUpdate) -> list[Command]:
+        """Note that the token of `event` is good, and take the rest of the event."""
+        self._needs_token = False
+        return self._update(event)
+
     def answer_started(self, response_id: str) -> None:
         """Note that an answer runs; its id may be cancelled from here on."""
         self.running.add(response_id)
@@ -165,13 +182,19 @@ class Session:
         return commands
 
     def _dispatch(self, event: AnyClientEvent, now: float) -> list[Command]:
+        if self._needs_token and not isinstance(event, Ping | SessionUpdate):
+            raise EventError(
+                "unauthorized", "Send session.update with a valid `token` first", param="token"
+            )
         match event:
             case Ping():
                 return [Send(Pong(event_id=event.event_id))]
             case CatalogSearch():
                 return [Search(event)]
             case SessionUpdate():
-                return self._update(event)
+                return self._update(event) if event.token is UNSET else [Authenticate(event)]
+            case FeedbackCreate():
+                return [Judge(event)]
             case ResponseCreate():
                 return [Start(self._admit(event, now))]
             case ResponseCancel():
@@ -179,7 +202,6 @@ class Session:
             case (
                 ResponseResume()
                 | ResponseRegenerate()
-                | FeedbackCreate()
                 | InsightsSubscribe()
                 | InsightsUnsubscribe()
             ):

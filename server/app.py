@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import platform
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -26,11 +28,19 @@ from server.answering.preparing import Preparer
 from server.answering.running import Machinery
 from server.answering.service import Answering
 from server.answering.ticker import FrameTicker
+from server.config.read import SettingsError
 from server.config.settings import Settings
 from server.demo import catalog_path
+from server.endpoints.feedback_api import (
+    bulk_feedback_endpoint,
+    create_feedback_endpoint,
+    reject_endpoint,
+    rejections_endpoint,
+)
 from server.endpoints.node import Node
 from server.endpoints.origins import OriginRule
 from server.endpoints.pages import page_routes
+from server.endpoints.principals import KeyRing
 from server.endpoints.probes import (
     document_endpoint,
     health,
@@ -39,6 +49,16 @@ from server.endpoints.probes import (
 )
 from server.endpoints.responses import create_endpoint, events_endpoint
 from server.endpoints.socket import SUBPROTOCOL, socket_endpoint
+from server.endpoints.statistics_api import (
+    acceptance_endpoint,
+    by_type_endpoint,
+    export_endpoint,
+    trends_endpoint,
+    user_stats_endpoint,
+)
+from server.feedback.drainer import Drainer
+from server.feedback.service import Feedback
+from server.feedback.writer import Writer
 from server.llm.chain import Chain, build_chain
 from server.llm.prices import Prices, load_prices
 from server.manuals.catalog import load_catalog
@@ -52,9 +72,27 @@ from server.manuals.ranking import ManualIndex
 from server.manuals.search import ProductSearch
 from server.readiness import Readiness
 from server.storage.caches import Caches, open_caches
+from server.storage.opening import open_store
+from server.storage.redis_client import RedisClient
+from server.storage.redis_journal import RedisJournal
 from server.telemetry.metrics import Metrics
 
+STORE_FILE = "manicule.db"
+DAY_MS = 86_400_000
 SERVER_VERSION = version("manicule")
+
+
+class Failure:
+    """Why the process must end, once it must: durability that cannot be had any more."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.happened = asyncio.Event()
+
+    def set_reason(self, reason: str) -> None:
+        """Note the first reason; the server then goes away by itself."""
+        self.reason = self.reason or reason
+        self.happened.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +106,8 @@ class Plan:
     prices: Prices
     metrics: Metrics
     secret_key: bytes
+    keys: KeyRing
+    failure: Failure
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -85,7 +125,22 @@ def make_plan(settings: Settings) -> Plan:
         prices=load_prices(settings.prices),
         metrics=metrics,
         secret_key=read_secret_key(settings),
+        keys=read_keys(settings),
+        failure=Failure(),
     )
+
+
+def read_keys(settings: Settings) -> KeyRing:
+    """Return the API keys; raises `SettingsError` for one that cannot be used."""
+    try:
+        return KeyRing(settings.api_keys)
+    except ValueError as error:
+        raise SettingsError([f"MANICULE_API_KEYS: {error}"]) from None
+
+
+def store_url(settings: Settings) -> str:
+    """Return the store's URL: the one set, or SQLite in the data folder."""
+    return settings.store or f"sqlite:///{settings.data_dir.absolute() / STORE_FILE}"
 
 
 def read_catalog(settings: Settings) -> Catalog:
@@ -148,11 +203,12 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
         flights = Flights(plan.chain, answer_cache, plan.prices, metrics)
         stack.push_async_callback(plan.chain.aclose)
         stack.push_async_callback(flights.aclose)
+        feedback = await _open_feedback(plan, stack)
         machinery = Machinery(
             preparer=_make_preparer(plan, library),
             cache=answer_cache,
             flights=flights,
-            recorder=_make_recorder(plan),
+            recorder=_make_recorder(plan, feedback),
             ticker=ticker,
             clock=time.monotonic,
             timeout_s=_longest_answer_s(settings),
@@ -167,7 +223,9 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
             max_running=settings.max_running_answers,
         )
         stack.callback(answering.abandon_all)
-        yield _make_node(plan, answering, library), Readiness(settings, plan.chain)
+        node = _make_node(plan, answering, library, feedback)
+        stack.push_async_callback(node.finish_background)
+        yield node, Readiness(settings, plan.chain, feedback.store)
 
 
 def _open_caches(settings: Settings, metrics: Metrics) -> Caches:
@@ -176,6 +234,38 @@ def _open_caches(settings: Settings, metrics: Metrics) -> Caches:
         text_bytes=settings.memory_cache_bytes,
         answer_bytes=settings.answer_cache_bytes,
         on_fault=lambda kind: metrics.count("cache_faults_total", kind),
+    )
+
+
+async def _open_feedback(plan: Plan, stack: AsyncExitStack) -> Feedback:
+    settings, metrics = plan.settings, plan.metrics
+
+    def count(event: str) -> None:
+        metrics.count("feedback_events_total", event)
+
+    store = open_store(store_url(settings), now=time.time)
+    stack.push_async_callback(store.aclose)
+    await store.open()
+    journal = None
+    if settings.log_url:
+        client = RedisClient(settings.log_url)
+        stack.push_async_callback(client.aclose)
+        journal = RedisJournal(client, on_gap=lambda: count("journal_gap"))
+        consumer = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
+        drainer = Drainer(
+            store, journal, consumer=consumer, on_event=count, on_fatal=plan.failure.set_reason
+        )
+        drainer.start()
+        stack.push_async_callback(drainer.aclose)
+    writer = Writer(store, journal=journal, on_event=count, on_fatal=plan.failure.set_reason)
+    writer.start()
+    stack.push_async_callback(writer.aclose)
+    return Feedback(
+        store=store,
+        writer=writer,
+        keys=(plan.secret_key,),
+        retention_ms=settings.feedback_retention_days * DAY_MS,
+        wall_clock=time.time,
     )
 
 
@@ -226,7 +316,7 @@ def _make_preparer(plan: Plan, library: Library) -> Preparer:
     )
 
 
-def _make_recorder(plan: Plan) -> Recorder:
+def _make_recorder(plan: Plan, feedback: Feedback) -> Recorder:
     settings = plan.settings
     return Recorder(
         metrics=plan.metrics,
@@ -234,6 +324,7 @@ def _make_recorder(plan: Plan) -> Recorder:
         key=plan.secret_key,
         clock=time.monotonic,
         wall_clock=time.time,
+        on_interaction=feedback.log,
     )
 
 
@@ -242,7 +333,7 @@ def _longest_answer_s(settings: Settings) -> float:
     return 2 * settings.fetch_timeout_s + settings.extract_wall_s + settings.answer_timeout_s
 
 
-def _make_node(plan: Plan, answering: Answering, library: Library) -> Node:
+def _make_node(plan: Plan, answering: Answering, library: Library, feedback: Feedback) -> Node:
     settings = plan.settings
     return Node(
         catalog=plan.catalog,
@@ -250,8 +341,11 @@ def _make_node(plan: Plan, answering: Answering, library: Library) -> Node:
         search=ProductSearch(plan.catalog),
         manuals=library,
         origins=OriginRule(settings.origins),
+        keys=plan.keys,
+        feedback=feedback,
         metrics=plan.metrics,
         clock=time.monotonic,
+        wall_clock=time.time,
         new_facts=lambda: session_facts(settings, plan.prompts),
         max_connections=settings.max_connections,
         send_buffer_bytes=settings.send_buffer_bytes,
@@ -284,6 +378,15 @@ def build_routes(node: Node, readiness: Readiness) -> list[BaseRoute]:
         WebSocketRoute("/ws", socket_endpoint(node)),
         Route("/v1/responses", create_endpoint(node), methods=["POST"]),
         Route("/v1/responses/{response_id}/events", events_endpoint(node)),
+        Route("/api/v1/feedback", create_feedback_endpoint(node), methods=["POST"]),
+        Route("/api/v1/feedback/bulk", bulk_feedback_endpoint(node), methods=["POST"]),
+        Route("/api/v1/content/{response_id}/reject", reject_endpoint(node), methods=["POST"]),
+        Route("/api/v1/content/{response_id}/rejections", rejections_endpoint(node)),
+        Route("/api/rlhf/statistics/acceptance-rate", acceptance_endpoint(node)),
+        Route("/api/rlhf/statistics/by-type", by_type_endpoint(node)),
+        Route("/api/rlhf/analytics/trends", trends_endpoint(node)),
+        Route("/api/rlhf/analytics/user/{user_id}/stats", user_stats_endpoint(node)),
+        Route("/api/rlhf/export/training-data", export_endpoint(node)),
         Route("/health", health),
         Route("/ready", ready_endpoint(node, readiness.look)),
         Route("/metrics", metrics_endpoint(node)),

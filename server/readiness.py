@@ -10,9 +10,11 @@ from server.config.settings import Settings
 from server.endpoints.probes import Dependency
 from server.llm.chain import Chain
 from server.storage.checks import Finding, check_cache, check_log
+from server.storage.store import Store, StoreUnavailableError
 
 # Probes come every few seconds from several places; the services are asked this often.
 FRESH_S = 2.0
+STORE_WAIT_S = 1.0
 
 
 class Readiness:
@@ -22,7 +24,8 @@ class Readiness:
     `/ready` says so while the server goes on.
     """
 
-    def __init__(self, settings: Settings, chain: Chain) -> None:
+    def __init__(self, settings: Settings, chain: Chain, store: Store) -> None:
+        self._store = store
         self._settings = settings
         self._chain = chain
         self._found: list[Dependency] = []
@@ -39,11 +42,21 @@ class Readiness:
 
     async def _look(self) -> list[Dependency]:
         found = [Dependency("model", True, ",".join(self._chain.names), required=True)]
+        found.append(await self._look_at_store())
         if self._settings.cache_url:
             found.append(await _ask("cache", check_cache, self._settings.cache_url))
         if self._settings.log_url:
             found.append(await _ask("log", check_log, self._settings.log_url))
         return found
+
+    async def _look_at_store(self) -> Dependency:
+        """Ask the store; without it answers go on, and feedback goes to the journal if it can."""
+        try:
+            async with asyncio.timeout(STORE_WAIT_S):
+                await self._store.check()
+        except (StoreUnavailableError, TimeoutError) as error:
+            return Dependency("store", False, str(error) or "does not answer")
+        return Dependency("store", True, "works")
 
 
 async def _ask(name: str, check: Callable[[str], Awaitable[list[Finding]]], url: str) -> Dependency:

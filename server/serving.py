@@ -61,6 +61,10 @@ def address_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+class FatalError(Exception):
+    """The process had to end; the message says why."""
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handlers, which would cut running answers."""
 
@@ -94,15 +98,25 @@ async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -
             asyncio.create_task(_watch_loop(plan.metrics), name="loop-watch"),
             asyncio.create_task(_warm(plan, node), name="warm-manuals"),
         ]
+        departure = Departure(node, server, plan.settings.drain_s)
+        tasks.append(asyncio.create_task(_leave_on_failure(plan, departure), name="failure-watch"))
         for task in tasks:
             task.add_done_callback(_report_death)
-        departure = Departure(node, server, plan.settings.drain_s)
         with departure.on_signals():
             announce()
             await server.serve(sockets=[sock])
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    if plan.failure.reason is not None:
+        raise FatalError(plan.failure.reason)
+
+
+async def _leave_on_failure(plan: Plan, departure: Departure) -> None:
+    """Go away when durability cannot be had any more: a restart looks at the disk anew."""
+    await plan.failure.happened.wait()
+    log.critical("going_away", reason=plan.failure.reason)
+    departure.begin()
 
 
 def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
@@ -144,9 +158,14 @@ class Departure:
             for number in signals:
                 loop.remove_signal_handler(number)
 
-    def _signalled(self) -> None:
+    def begin(self) -> None:
+        """Drain, if that has not begun."""
         if self._task is None:
             self._task = asyncio.create_task(self._drain(), name="drain")
+
+    def _signalled(self) -> None:
+        if self._task is None:
+            self.begin()
         else:
             self._node.answering.abandon_all()
             self._server.force_exit = True

@@ -14,8 +14,6 @@ from protocol.codec import error_facts
 from protocol.errors import EventError
 from protocol.events import (
     CacheFacts,
-    CacheState,
-    FallbackName,
     FinalResponse,
     FinishReason,
     Timing,
@@ -23,14 +21,12 @@ from protocol.events import (
 )
 from protocol.receipts import Receipt, sign
 from server.answering.confidence import Judgement, Thresholds, assess
-from server.answering.flights import Bill
-from server.answering.preparing import Preparation
-from server.answering.question import Question
+from server.answering.facts import Facts, usage_of
+from server.answering.interactions import interaction_of
+from server.storage.records import InteractionRow
 from server.telemetry.metrics import Metrics
 
 log = structlog.get_logger("manicule")
-
-NOTHING_USED = Usage(input_tokens=0, output_tokens=0, cached_tokens=0, estimated=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +38,12 @@ class Ending:
     error: EventError | None = None
 
 
-@dataclass(slots=True)
-class Facts:
-    """What is learnt of an answer while it runs. Times are monotonic seconds."""
-
-    question: Question
-    preparation: Preparation | None = None
-    answer_cache: CacheState = "miss"
-    model: str | None = None
-    fallback: FallbackName | None = None
-    signal: float | None = None
-    bill: Bill | None = None
-    first_token_at: float | None = None
-
-
 class Recorder:
-    """Concludes answers. `key` signs receipts; `wall_clock` gives Unix seconds."""
+    """Concludes answers.
+
+    `key` signs receipts, `wall_clock` gives Unix seconds, `on_interaction` takes the row of each
+    question, whatever became of it; it must not block.
+    """
 
     def __init__(
         self,
@@ -67,12 +53,14 @@ class Recorder:
         key: bytes,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        on_interaction: Callable[[InteractionRow], None],
     ) -> None:
         self._metrics = metrics
         self._thresholds = thresholds
         self._key = key
         self._clock = clock
         self._wall_clock = wall_clock
+        self._on_interaction = on_interaction
 
     def conclude(self, facts: Facts, ending: Ending, stream: AnswerStream) -> FinalResponse:
         """Return the final facts, logged and counted. Ends the stream's text first."""
@@ -92,7 +80,7 @@ class Recorder:
             confidence=judgement.confidence,
             is_confused=judgement.is_confused,
             guidance=judgement.guidance,
-            usage=_usage(bill),
+            usage=usage_of(bill),
             cost_usd=bill.cost_usd if bill else 0.0,
             cache=CacheFacts(
                 manual=preparation.view.status if preparation else "none",
@@ -105,13 +93,34 @@ class Recorder:
         )
         self._count(facts, final, stream)
         self._log(facts, ending.status, final.usage, timing.total)
+        self._on_interaction(
+            interaction_of(
+                facts,
+                stream,
+                judgement,
+                outcome=ending.status,
+                finish_reason=ending.finish_reason,
+                latency_ms=timing.total,
+            )
+        )
         return final
 
     def abandoned(self, facts: Facts, stream: AnswerStream) -> None:
         """Note an answer whose listener went away."""
         scenario = facts.question.event.scenario
         self._metrics.count("queries_total", "abandoned", scenario)
-        self._log(facts, "abandoned", _usage(facts.bill), self._timing(facts).total)
+        total_ms = self._timing(facts).total
+        self._log(facts, "abandoned", usage_of(facts.bill), total_ms)
+        self._on_interaction(
+            interaction_of(
+                facts,
+                stream,
+                self._judge(facts),
+                outcome="abandoned",
+                finish_reason="cancelled",
+                latency_ms=total_ms,
+            )
+        )
 
     def _judge(self, facts: Facts) -> Judgement:
         preparation = facts.preparation
@@ -132,17 +141,17 @@ class Recorder:
         )
 
     def _receipt(self, facts: Facts, judgement: Judgement) -> str:
-        prompt = facts.question.prompt
         return sign(
             Receipt(
                 response_id=facts.question.response_id,
                 product_id=facts.question.product.id,
                 manual_sha256=facts.preparation.manual_sha256 if facts.preparation else None,
-                prompt=f"{prompt.name}/{prompt.scenario}/{prompt.version}",
+                prompt=facts.question.prompt_path,
                 arm=None,
                 model=facts.model,
                 confidence=judgement.confidence,
                 time=int(self._wall_clock()),
+                tenant=facts.question.tenant,
             ),
             self._key,
         )
@@ -178,18 +187,6 @@ class Recorder:
             token_count=usage.input_tokens + usage.output_tokens,
             model=facts.model,
         )
-
-
-def _usage(bill: Bill | None) -> Usage:
-    if bill is None:
-        return NOTHING_USED
-    used = bill.usage
-    return Usage(
-        input_tokens=used.input_tokens,
-        output_tokens=used.output_tokens,
-        cached_tokens=used.cached_tokens,
-        estimated=used.estimated,
-    )
 
 
 def _ms(seconds: float) -> float:

@@ -159,6 +159,7 @@ class Preparer:
             return None  # a better answer is possible as soon as the manual is back
         facts = product_facts(question.product, self._catalog)
         return answer_key(
+            question.tenant,
             view.prepared.manual.sha256 if view.prepared else None,
             outline_json(view.prepared.manual.outline) if view.prepared else None,
             question.prompt.sha256,

@@ -25,6 +25,7 @@ class Question:
     language: str
     created_at: int
     received_at: float
+    tenant: str = ""
 
     @property
     def history(self) -> tuple[Turn, ...]:
@@ -35,6 +36,11 @@ class Question:
     def prompt_ref(self) -> PromptRef:
         """The prompt as the client is told of it."""
         return PromptRef(name=self.prompt.name, version=self.prompt.version)
+
+    @property
+    def prompt_path(self) -> str:
+        """The prompt as receipts and rows name it: name, scenario and version."""
+        return f"{self.prompt.name}/{self.prompt.scenario}/{self.prompt.version}"
 
     def started(self, *, resumable: bool) -> StartedResponse:
         """Return what `response.created` says."""

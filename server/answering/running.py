@@ -14,7 +14,8 @@ from protocol.answer import AnswerStream
 from protocol.errors import EventError
 from protocol.events import AnyAnswerEvent, Stage
 from server.answering.answer_cache import AnswerCache, CachedAnswer
-from server.answering.endings import Ending, Facts, Recorder
+from server.answering.endings import Ending, Recorder
+from server.answering.facts import Facts
 from server.answering.flights import Flights
 from server.answering.model_run import ModelRun
 from server.answering.preparing import Preparation, Preparer

@@ -39,13 +39,13 @@ class Answering:
         self._max_running = max_running
         self.running: dict[str, RunningAnswer] = {}
 
-    def start(self, event: ResponseCreate, publish: Publish) -> RunningAnswer:
+    def start(self, event: ResponseCreate, publish: Publish, tenant: str = "") -> RunningAnswer:
         """Start answering and return the answer; its first event is already published.
 
         Raises `EventError`: `product_not_found`, `scenario_not_found`, `overloaded`,
         `invalid_event`.
         """
-        question = self._look_up(event)
+        question = self._look_up(event, tenant)
         if len(self.running) >= self._max_running:
             raise EventError(
                 "overloaded", "This server runs as many answers as it may", retry_after_ms=1000
@@ -60,7 +60,7 @@ class Answering:
         del self.running[answer.question.response_id]
         self._metrics.set("answers_running", len(self.running))
 
-    def _look_up(self, event: ResponseCreate) -> Question:
+    def _look_up(self, event: ResponseCreate, tenant: str) -> Question:
         if event.task != "answer":
             raise EventError(
                 "invalid_event",
@@ -97,6 +97,7 @@ class Answering:
             language=event.language or DEFAULT_LANGUAGE,
             created_at=int(self._wall_clock()),
             received_at=self._machinery.clock(),
+            tenant=tenant,
         )
 
     async def wait_for_all(self) -> None:

@@ -19,14 +19,17 @@ from typing import Final, Literal, NoReturn
 import structlog
 
 from prompts.library import PromptError
-from server.app import SERVER_VERSION, Plan, make_plan
+from server.app import SERVER_VERSION, Plan, make_plan, store_url
 from server.cli.text import one_line
+from server.config.read import SettingsError
 from server.config.settings import Settings, hide_secret
 from server.llm.chain import ChainError
 from server.llm.prices import PriceTableError
 from server.manuals.products import CatalogError
-from server.serving import ListenError, address_of, listen, serve
+from server.serving import FatalError, ListenError, address_of, listen, serve
 from server.storage.checks import check_cache, check_log
+from server.storage.migrating import MigrationError
+from server.storage.store import StoreUnavailableError
 from server.telemetry.logs import configure_logs
 
 CONFIGURATION: Final = 2
@@ -43,7 +46,7 @@ def run_server(settings: Settings) -> int:
     try:
         plan = make_plan(settings)
         sock = listen(settings)
-    except (CatalogError, PromptError) as error:
+    except (CatalogError, PromptError, SettingsError) as error:
         return _complain(error.problems, CONFIGURATION)
     except (ChainError, PriceTableError) as error:
         return _complain([str(error)], CONFIGURATION)
@@ -87,8 +90,17 @@ def _serve_here(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -
             warning.cancel()
             await asyncio.gather(warning, return_exceptions=True)
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run())
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run())
+    except StoreUnavailableError as error:
+        where = hide_secret(store_url(plan.settings))
+        what = f"The store {where} cannot be opened: {error}. Try: manicule check"
+        return _complain([what], FAILED)
+    except MigrationError as error:
+        return _complain([str(error)], FAILED)
+    except FatalError as error:
+        return _complain([f"The server had to end: {error}"], FAILED)
     return 0
 
 
@@ -128,6 +140,7 @@ def _announce(plan: Plan, sock: socket.socket) -> None:
         f"  socket    {page.replace('http', 'ws', 1)}/ws",
         f"  products  {number} ({source})",
         f"  model     {', '.join(plan.chain.names)}",
+        f"  store     {hide_secret(store_url(settings))}",
         f"  cache     {hide_secret(settings.cache_url) if settings.cache_url else 'in process'}",
         f"  data      {settings.data_dir.absolute()}",
     ]

@@ -35,11 +35,11 @@ def check_settings(settings: Settings, name_of: Callable[[str], str]) -> list[st
 
 
 def _check_listening(settings: Settings, name_of: Callable[[str], str]) -> Iterator[str]:
-    if not settings.insecure and not is_loopback(settings.host):
+    if not settings.insecure and not settings.api_keys and not is_loopback(settings.host):
         yield (
             f"{name_of('host')}: {settings.host!r} can be reached from other machines, and no keys "
-            "are set. Use 127.0.0.1, or say --insecure (MANICULE_INSECURE=true) if a proxy or the "
-            "network guards it."
+            "are set. Use 127.0.0.1, set MANICULE_API_KEYS, or say --insecure "
+            "(MANICULE_INSECURE=true) if a proxy or the network guards it."
         )
     for origin in settings.origins:
         parts = _split(origin)

@@ -53,6 +53,12 @@ class Settings:
         "page is always allowed.",
     )
     data_dir: Path = setting(Path("data"), "Folder for everything the server keeps on disk.")
+    api_keys: tuple[str, ...] = setting(
+        (),
+        "Keys that may use the server, each as role:key or role:tenant:key; roles are user, "
+        "viewer, annotator and admin. Without any, everybody who reaches the server may all.",
+        secret=True,
+    )
     secret_key: str = setting(
         "", "Signs receipts; the nodes of a fleet share it. Made once when empty.", secret=True
     )
@@ -97,6 +103,10 @@ class Settings:
     cache_url: str = setting("", "Redis for manual texts and answers.", secret=True)
     log_url: str = setting("", "Redis for answer logs and the feedback journal.", secret=True)
     store: str = setting("", "Store of record; empty means SQLite in the data folder.", secret=True)
+
+    feedback_retention_days: int = setting(
+        400, "How long judgements are taken and kept.", unit="days", low=1, high=3660
+    )
 
     # manuals and caches
     manual_ttl_s: int = setting(

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import structlog
 
 from protocol.events import SessionFacts
 from server.answering.service import Answering
 from server.endpoints.origins import OriginRule
+from server.endpoints.principals import KeyRing
+from server.feedback.service import Feedback
 from server.manuals.library import Library
 from server.manuals.products import Catalog
 from server.manuals.search import ProductSearch
 from server.telemetry.metrics import Metrics
+
+log = structlog.get_logger("manicule")
 
 
 class Drainable(Protocol):
@@ -37,8 +43,11 @@ class Node:
     search: ProductSearch
     manuals: Library
     origins: OriginRule
+    keys: KeyRing
+    feedback: Feedback
     metrics: Metrics
     clock: Callable[[], float]
+    wall_clock: Callable[[], float]
     new_facts: Callable[[], SessionFacts]
     max_connections: int
     send_buffer_bytes: int
@@ -46,6 +55,23 @@ class Node:
     max_body_bytes: int
     draining: bool = False
     connections: set[Drainable] = field(default_factory=set)
+    _background: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def in_background(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Run `work` to its end whatever becomes of the connection that began it."""
+        task = asyncio.create_task(work, name=name)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("side_task_died", task=task.get_name(), exc_info=task.exception())
+
+    async def finish_background(self) -> None:
+        """Wait for what runs in the background."""
+        if self._background:
+            await asyncio.wait(self._background)
 
     async def drain(self, within_s: float) -> None:
         """Take nothing new, let running answers finish, then close the sockets."""

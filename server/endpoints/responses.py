@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -14,10 +14,10 @@ from protocol.errors import EventError
 from protocol.events import TERMINAL_EVENTS, AnyAnswerEvent
 from protocol.messages import ResponseCreate
 from server.answering.running import RunningAnswer
-from server.endpoints.errors import DATA_HEADERS, error_response
+from server.endpoints.errors import DATA_HEADERS
 from server.endpoints.node import Node
-
-HTTPEndpoint = Callable[[Request], Awaitable[Response]]
+from server.endpoints.principals import Principal
+from server.endpoints.rest import HTTPEndpoint, guarded, read_body
 
 _TERMINAL = tuple(TERMINAL_EVENTS.values())
 _STREAM_HEADERS = {**DATA_HEADERS, "X-Accel-Buffering": "no"}  # proxies must not collect events
@@ -48,50 +48,33 @@ class AnswerResponse(StreamingResponse):
 def create_endpoint(node: Node) -> HTTPEndpoint:
     """Return the endpoint for `POST /v1/responses`."""
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(request: Request, principal: Principal) -> Response:
+        if node.draining:
+            raise EventError("draining", "The server is going away; ask elsewhere")
+        event = await _read_event(request, node.max_body_bytes)
         events: asyncio.Queue[AnyAnswerEvent] = asyncio.Queue()
-        try:
-            _require_admission(request, node)
-            event = await _read_event(request, node.max_body_bytes)
-            answer = node.answering.start(event, events.put_nowait)
-        except EventError as error:
-            node.metrics.count("errors_total", error.code)
-            return error_response(error)
+        answer = node.answering.start(event, events.put_nowait, principal.tenant)
         return AnswerResponse(answer, events)
 
-    return endpoint
+    return guarded(node, "user", endpoint)
 
 
 def events_endpoint(node: Node) -> HTTPEndpoint:
     """Return the endpoint for `GET /v1/responses/{response_id}/events`."""
 
-    async def endpoint(request: Request) -> Response:
-        node.metrics.count("errors_total", "response_not_found")
-        return error_response(
-            EventError(
-                "response_not_found",
-                "This server keeps no answer log; ask the question again",
-                response_id=str(request.path_params["response_id"])[:64],
-            )
+    async def endpoint(request: Request, _principal: Principal) -> Response:
+        raise EventError(
+            "response_not_found",
+            "This server keeps no answer log; ask the question again",
+            response_id=str(request.path_params["response_id"])[:64],
         )
 
-    return endpoint
-
-
-def _require_admission(request: Request, node: Node) -> None:
-    if not node.origins.allows(request.headers.getlist("origin"), request.headers.get("host")):
-        raise EventError("forbidden", "This origin may not ask; the operator can add it")
-    if node.draining:
-        raise EventError("draining", "The server is going away; ask elsewhere")
+    return guarded(node, "user", endpoint)
 
 
 async def _read_event(request: Request, max_bytes: int) -> ResponseCreate:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise EventError("payload_too_large", f"The body may have {max_bytes} bytes")
-    event = decode_object(parse_object(bytes(body)), default_type="response.create")
+    body = await read_body(request, max_bytes)
+    event = decode_object(parse_object(body), default_type="response.create")
     if not isinstance(event, ResponseCreate):
         raise EventError("invalid_event", "Only response.create is taken here", param="type")
     return event

@@ -17,19 +17,32 @@ from protocol.events import (
     AnyAnswerEvent,
     CatalogResults,
     Error,
+    FeedbackAcknowledged,
     FoundManual,
     FoundProduct,
 )
-from protocol.messages import CatalogSearch, Message, ResponseCreate
-from protocol.session import Cancel, Close, Command, Search, Send, Session, Start
+from protocol.messages import CatalogSearch, FeedbackCreate, Message, ResponseCreate, SessionUpdate
+from protocol.session import (
+    Authenticate,
+    Cancel,
+    Close,
+    Command,
+    Judge,
+    Search,
+    Send,
+    Session,
+    Start,
+)
 from server.answering.running import RunningAnswer
 from server.endpoints.errors import error_response
 from server.endpoints.node import Node
 from server.endpoints.outbox import SLOW, Closing, Outbox
+from server.endpoints.principals import OPERATOR
 
 log = structlog.get_logger("manicule")
 
 SUBPROTOCOL = "manicule.v1"
+MAX_JUDGING = 1000  # a group commit's worth: more waiting means that the store is behind
 CLOSE_WAIT_S = 1.0  # a client that does not read does not get to hold its closing either
 
 _TERMINAL = tuple(TERMINAL_EVENTS.values())
@@ -41,7 +54,10 @@ class Connection:
     def __init__(self, websocket: WebSocket, node: Node) -> None:
         self._websocket = websocket
         self._node = node
-        self._session = Session(node.new_facts())
+        self._principal = node.keys.of_connection(websocket)
+        self._session = Session(node.new_facts(), needs_token=self._principal is None)
+        self._judging = 0
+        self._peer = websocket.client.host if websocket.client else ""
         self._answers: dict[str, RunningAnswer] = {}
         self._outbox = Outbox(
             websocket.send_text, buffer_bytes=node.send_buffer_bytes, slow_s=node.slow_client_s
@@ -102,6 +118,10 @@ class Connection:
                     self._start(event)
                 case Cancel(response_id):
                     self._answers[response_id].cancel()
+                case Judge(event):
+                    self._judge(event)
+                case Authenticate(event):
+                    self._authenticate(event)
                 case Close(code, reason):
                     self._outbox.close(code, reason)
 
@@ -116,7 +136,8 @@ class Connection:
 
     def _start(self, event: ResponseCreate) -> None:
         try:
-            answer = self._node.answering.start(event, self._publish)
+            tenant = self._principal.tenant if self._principal else ""
+            answer = self._node.answering.start(event, self._publish, tenant)
         except EventError as error:
             if event.event_id is not UNSET:
                 error.event_id = event.event_id
@@ -125,6 +146,61 @@ class Connection:
         response_id = answer.question.response_id
         self._answers[response_id] = answer
         self._session.answer_started(response_id)
+
+    def _authenticate(self, event: SessionUpdate) -> None:
+        if self._node.keys.is_open:
+            self._obey(self._session.authenticated(event))
+            return
+        principal = self._node.keys.find(event.token or "")
+        if principal is None:
+            error = EventError(
+                "unauthorized",
+                "The token is not valid here; connect again with another",
+                param="token",
+                event_id=event.event_id or None,
+            )
+            self._send(error_event(error))
+            self._outbox.close(CloseCode.BAD_TOKEN, "bad token")
+            return
+        self._principal = principal
+        self._obey(self._session.authenticated(event))
+
+    def _judge(self, event: FeedbackCreate) -> None:
+        """Have feedback made durable in a task that outlives the connection."""
+        if self._judging >= MAX_JUDGING:
+            error = EventError(
+                "store_unavailable",
+                f"{MAX_JUDGING} judgements of this connection wait for the store; send it later",
+                event_id=event.event_id,
+                retry_after_ms=250,
+            )
+            self._send(error_event(error))
+            return
+        self._judging += 1
+        self._node.in_background(self._acknowledge(event), f"judge-{event.event_id}")
+
+    async def _acknowledge(self, event: FeedbackCreate) -> None:
+        principal = self._principal or OPERATOR
+        user_id = self._session.user_id
+        try:
+            ack = await self._node.feedback.take(
+                event,
+                user_id=user_id,
+                tenant=principal.tenant,
+                principal=principal.name or user_id or self._peer,
+            )
+        except EventError as error:
+            error.event_id = event.event_id
+            self._send(error_event(error))
+        else:
+            self._node.metrics.count("feedback_total", event.action)
+            self._send(
+                FeedbackAcknowledged(
+                    event_id=event.event_id, level=ack.level, duplicate=ack.duplicate
+                )
+            )
+        finally:
+            self._judging -= 1
 
     def _publish(self, event: AnyAnswerEvent) -> None:
         self._outbox.put(encode(event))

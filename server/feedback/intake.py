@@ -32,7 +32,7 @@ RETENTION_MS = 400 * 86_400_000
 class AnswerFacts:
     """What is known of an answer, from its receipt or from where it was made or stored.
 
-    `tenant` and `user_id` are of the asker (None: unknown, as in a receipt). `items` maps an item
+    `tenant` and `user_id` are of the asker; None is unknown, as the user in a receipt. `items` maps an item
     id to its type.
     """
 
@@ -54,6 +54,7 @@ def facts_of_receipt(receipt: Receipt) -> AnswerFacts:
     parts = receipt.prompt.split("/")  # name/scenario/version
     return AnswerFacts(
         response_id=receipt.response_id,
+        tenant=receipt.tenant,
         product_id=receipt.product_id,
         scenario=parts[1] if len(parts) == 3 else None,
         prompt_version=receipt.prompt,
@@ -91,8 +92,8 @@ def resolve(
 ) -> AnswerFacts:
     """Return the facts of the answer that `event` judges.
 
-    A receipt suffices; without one the answer must be `known` here, of the same tenant, and, when
-    `owner` is given, asked by that user. Raises `EventError`: `invalid_receipt`, or
+    A receipt suffices; without one the answer must be `known` here. Either way it must be of the
+    same tenant, and a known one, when `owner` is given, asked by that user. Raises `EventError`: `invalid_receipt`, or
     `response_not_found` in the same words whether the answer is unknown or somebody else's.
     """
     signed = None if event.receipt is UNSET else verify(event.receipt, keys)
@@ -110,6 +111,8 @@ def resolve(
             raise _not_found(event)
         return known
     facts = facts_of_receipt(signed)
+    if facts.tenant != tenant:
+        raise _not_found(event)
     if known is None:
         return facts
     return replace(facts, scenario=known.scenario or facts.scenario, items=known.items)

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 
 
+def plain(reason: str) -> str:
+    """Return a reason that every store can keep: what is no text in it is written out."""
+    return reason.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
+
+
 def is_about(original: bytes, user_id: str, tenant: str) -> bool:
     """Tell whether refused bytes concern a person.
 

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from server.storage.batches import Batch, Key, key_of
 from server.storage.columns import confidence_bin, feedback_values, interaction_values
+from server.storage.letters import is_about, plain
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
 from server.storage.store import Filter, GroupBy, Judged, RowRefusedError, Tally
 from server.storage.tallies import DAY_MS, DIMENSIONS, merge
@@ -60,7 +61,7 @@ class MemoryStore:
         """Keep the bytes."""
         letter_id = next(self._ids)
         self._letters[letter_id] = DeadLetter(
-            id=letter_id, received_at=received_at, original=original, reason=reason
+            id=letter_id, received_at=received_at, original=original, reason=plain(reason)
         )
 
     async def dead_letters(self, limit: int, after: int = 0) -> list[DeadLetter]:
@@ -124,7 +125,13 @@ class MemoryStore:
             self._erased.append(_nameless(row))
         for question in asked:
             del self._interactions[key_of(question)]
-        return {"feedback": len(owned), "interactions": len(asked)}
+        theirs = [
+            letter.id
+            for letter in self._letters.values()
+            if is_about(letter.original, user_id, tenant)
+        ]
+        dropped = await self.drop_dead_letters(theirs)
+        return {"feedback": len(owned), "interactions": len(asked), "dead_letters": dropped}
 
     async def check(self) -> None:
         """Memory is there."""

@@ -68,11 +68,13 @@ async def migrate(url: str) -> list[str]:
 
     Raises `ValueError` for a URL of no store, `MigrationError`, and `StoreUnavailableError`.
     """
-    from server.storage.opening import REMEDY, sqlite_path
+    from server.storage.opening import postgres_url, sqlite_path
 
     path = sqlite_path(url)
     if path is not None:
         from server.storage.sqlite_store import migrate_file
 
         return await migrate_file(path)
-    raise ValueError(f"the store's URL is none that this version can open. {REMEDY}")
+    from server.storage.postgres_migrating import migrate_database
+
+    return await migrate_database(postgres_url(url))

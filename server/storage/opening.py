@@ -21,7 +21,9 @@ def open_store(url: str, *, now: Callable[[], float]) -> Store:
         from server.storage.sqlite_store import SqliteStore
 
         return SqliteStore(path)
-    raise ValueError(f"the store's URL is none that this version can open. {REMEDY}")
+    from server.storage.postgres_store import PostgresStore
+
+    return PostgresStore(postgres_url(url), now=now)
 
 
 def sqlite_path(url: str) -> Path | None:

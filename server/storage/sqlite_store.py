@@ -20,7 +20,7 @@ from server.storage.columns import (
     interaction_values,
     judged_row,
 )
-from server.storage.letters import is_about
+from server.storage.letters import is_about, plain
 from server.storage.migrating import MigrationError, pending, read_migrations
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
 from server.storage.sqlite_thread import SqliteThread, connect, in_transaction, translated
@@ -72,7 +72,7 @@ class SqliteStore:
     async def put_dead_letter(self, original: bytes, reason: str, received_at: int) -> None:
         """Keep what was refused."""
         statement = "INSERT INTO dead_letters (original, reason, received_at) VALUES (?, ?, ?)"
-        values = (original, reason, received_at)
+        values = (original, plain(reason), received_at)
         await self._writer.run(lambda connection: connection.execute(statement, values))
 
     async def dead_letters(self, limit: int, after: int = 0) -> list[DeadLetter]:

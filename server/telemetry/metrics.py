@@ -57,6 +57,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("citations_total", "counter", "Citations verified, or why dropped.", ("verdict",)),
     Metric("items_total", "counter", "Items sent by type.", ("type",)),
     Metric("guidance_total", "counter", "Answers by guidance.", ("guidance",)),
+    Metric("feedback_total", "counter", "Judgements acknowledged, by action.", ("action",)),
+    Metric("feedback_events_total", "counter", "What writer and drainer did.", ("event",)),
     Metric("stripped_characters_total", "counter", "Hidden characters removed.", ("source",)),
     Metric("searches_total", "counter", "Catalog searches."),
     Metric("search_seconds", "histogram", "One catalog search.", buckets=_SHORT_SECONDS),

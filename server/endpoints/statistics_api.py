@@ -1,0 +1,110 @@
+"""Statistics and exports over HTTP, for the roles that may see them."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from protocol.errors import EventError
+from server.datasets.files import ExportError
+from server.datasets.formats import UnknownFormatError
+from server.datasets.service import stream
+from server.endpoints.errors import DATA_HEADERS
+from server.endpoints.node import Node
+from server.endpoints.principals import Principal
+from server.endpoints.rest import HTTPEndpoint, filter_of, guarded, json_response
+from server.insights import service
+from server.storage.store import GroupBy
+
+_GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
+
+
+def acceptance_endpoint(node: Node) -> HTTPEndpoint:
+    """Return the endpoint for `/api/rlhf/statistics/acceptance-rate`; `by` names groups."""
+
+    async def endpoint(request: Request, principal: Principal) -> Response:
+        where = filter_of(request.query_params, principal.tenant)
+        by = _groups(request.query_params.get("by", ""))
+        return json_response(await service.acceptance(node.feedback.store, where, by))
+
+    return guarded(node, "viewer", endpoint)
+
+
+def by_type_endpoint(node: Node) -> HTTPEndpoint:
+    """Return the endpoint for `/api/rlhf/statistics/by-type`."""
+
+    async def endpoint(request: Request, principal: Principal) -> Response:
+        where = filter_of(request.query_params, principal.tenant)
+        return json_response(await service.by_type(node.feedback.store, where))
+
+    return guarded(node, "viewer", endpoint)
+
+
+def trends_endpoint(node: Node) -> HTTPEndpoint:
+    """Return the endpoint for `/api/rlhf/analytics/trends`; `every` is `day` or `week`."""
+
+    async def endpoint(request: Request, principal: Principal) -> Response:
+        where = filter_of(request.query_params, principal.tenant)
+        every = request.query_params.get("every", "day")
+        if every not in ("day", "week"):
+            raise EventError("invalid_event", "`every` must be day or week", param="every")
+        try:
+            found = await service.trends(
+                node.feedback.store,
+                where,
+                now=_now_ms(node),
+                every="week" if every == "week" else "day",
+            )
+        except ValueError as error:
+            raise EventError("invalid_event", f"`since`: {error}", param="since") from None
+        return json_response(found)
+
+    return guarded(node, "viewer", endpoint)
+
+
+def user_stats_endpoint(node: Node) -> HTTPEndpoint:
+    """Return the endpoint for `/api/rlhf/analytics/user/{user_id}/stats`."""
+
+    async def endpoint(request: Request, principal: Principal) -> Response:
+        where = filter_of(request.query_params, principal.tenant)
+        user_id = request.path_params["user_id"]
+        found = await service.user_stats(node.feedback.store, user_id, where, now=_now_ms(node))
+        return json_response(found)
+
+    return guarded(node, "annotator", endpoint)
+
+
+def export_endpoint(node: Node) -> HTTPEndpoint:
+    """Return the endpoint for `/api/rlhf/export/training-data`; `after` resumes."""
+
+    async def endpoint(request: Request, principal: Principal) -> Response:
+        query = request.query_params
+        try:
+            lines = stream(
+                node.feedback.store,
+                filter_of(query, principal.tenant),
+                query.get("format", "openai-chat"),
+                now=_now_ms(node),
+                after=query.get("after", ""),
+            )
+        except (UnknownFormatError, ExportError) as error:
+            raise EventError("invalid_event", f"`format`: {error}", param="format") from None
+        return StreamingResponse(aiter(lines), media_type=lines.media_type, headers=DATA_HEADERS)
+
+    return guarded(node, "admin", endpoint)
+
+
+def _groups(text: str) -> tuple[GroupBy, ...]:
+    names = [name for name in text.split(",") if name]
+    known = tuple(group for name in names for group in _GROUPS if group == name)
+    if len(known) != len(names) or len(known) > 3:
+        raise EventError(
+            "invalid_event", f"`by` names at most three of {', '.join(_GROUPS)}", param="by"
+        )
+    return known
+
+
+def _now_ms(node: Node) -> int:
+    return int(node.wall_clock() * 1000)

@@ -1,0 +1,89 @@
+"""The door of feedback: one event in, an acknowledgement out, durable in between."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from protocol.errors import EventError
+from protocol.messages import FeedbackCreate
+from server.feedback.caps import DailyCap
+from server.feedback.intake import AnswerFacts, facts_of_interaction, judge, resolve
+from server.feedback.outcomes import Ack
+from server.feedback.writer import Writer
+from server.storage.records import InteractionRow
+from server.storage.store import Store, StoreUnavailableError
+
+# Answers whose facts are at hand without a look-up: feedback mostly comes right after the answer,
+# perhaps before its interaction is committed.
+MAX_RECENT = 10_000
+
+
+class Feedback:
+    """Takes judgements and interactions of one process.
+
+    `keys` verify receipts, the first one signs elsewhere; `wall_clock` gives Unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        writer: Writer,
+        keys: Sequence[bytes],
+        retention_ms: int,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self.store = store
+        self._writer = writer
+        self._keys = keys
+        self._retention_ms = retention_ms
+        self._wall_clock = wall_clock
+        self._caps = DailyCap()
+        self._recent: OrderedDict[tuple[str, str], AnswerFacts] = OrderedDict()
+
+    def log(self, row: InteractionRow) -> None:
+        """Note a question and its final facts; never waits, never fails."""
+        self._recent[row.tenant, row.response_id] = facts_of_interaction(row)
+        if len(self._recent) > MAX_RECENT:
+            self._recent.popitem(last=False)
+        self._writer.log(row)
+
+    async def take(
+        self, event: FeedbackCreate, *, user_id: str | None, tenant: str, principal: str
+    ) -> Ack:
+        """Make one judgement durable.
+
+        `principal` is whom the daily cap counts. Raises `EventError` with the event's id: what
+        `intake` and `Writer.submit` raise, and `store_unavailable` when an answer without receipt
+        cannot be looked up.
+        """
+        now_ms = int(self._wall_clock() * 1000)
+        facts = resolve(
+            event, keys=self._keys, known=await self._known(event, tenant), tenant=tenant
+        )
+        row = judge(
+            event,
+            facts=facts,
+            now_ms=now_ms,
+            user_id=user_id,
+            tenant=tenant,
+            weight=self._caps.weight(principal, now_ms),
+            retention_ms=self._retention_ms,
+        )
+        return await self._writer.submit(row, min_level=event.min_level)
+
+    async def _known(self, event: FeedbackCreate, tenant: str) -> AnswerFacts | None:
+        recent = self._recent.get((tenant, event.response_id))
+        if recent is not None or event.receipt:
+            return recent
+        try:
+            found = await self.store.interaction(event.response_id, tenant)
+        except StoreUnavailableError:
+            raise EventError(
+                "store_unavailable",
+                "The answer cannot be looked up now; send its receipt, or the same event later",
+                event_id=event.event_id,
+                retry_after_ms=1000,
+            ) from None
+        return facts_of_interaction(found) if found is not None else None

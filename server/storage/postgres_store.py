@@ -1,0 +1,238 @@
+"""The store of record in PostgreSQL, for many nodes and many rows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+
+from server.storage.batches import Batch, Key, mark
+from server.storage.columns import (
+    FEEDBACK_COLUMNS,
+    FEEDBACK_SELECT,
+    INTERACTION_COLUMNS,
+    JUDGED_SELECT,
+    Values,
+    feedback_row,
+    feedback_values,
+    interaction_row,
+    interaction_values,
+    judged_row,
+)
+from server.storage.letters import is_about, plain
+from server.storage.postgres_migrating import apply_migrations
+from server.storage.postgres_partitions import Partitions
+from server.storage.postgres_pool import PostgresPool
+from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
+from server.storage.store import PAGE_ROWS, Filter, GroupBy, Judged, Tally
+from server.storage.tallies import (
+    ROLL_UP_COLUMNS,
+    judged_query,
+    merge,
+    roll_ups,
+    tally_queries,
+)
+
+SHARDS = 16
+"""Roll-up rows per combination at most: as many nodes add to one without waiting."""
+
+_TYPES = {
+    "event_id": "uuid",
+    "received_at": "bigint",
+    "started_at": "bigint",
+    "score": "smallint",
+    "confidence": "double precision",
+    "confidence_bin": "smallint",
+    "weight": "double precision",
+    "items": "bytea",
+    "latency_ms": "double precision",
+    "is_confused": "boolean",
+    "input_tokens": "bigint",
+    "output_tokens": "bigint",
+    "cost_usd": "double precision",
+    "day": "integer",
+    "key": "bytea",
+    "events": "bigint",
+    "score_sum": "bigint",
+}
+"""Types of columns that are not text."""
+
+
+def _unnest(columns: Sequence[str]) -> str:
+    arrays = [f"${n}::{_TYPES.get(name, 'text')}[]" for n, name in enumerate(columns, 1)]
+    return f"unnest({', '.join(arrays)})"
+
+
+def _insert(table: str, columns: Sequence[str], key: str) -> str:
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM {_unnest(columns)}"  # noqa: S608 - our own names
+        f" ON CONFLICT DO NOTHING RETURNING {key}, tenant"
+    )
+
+
+_INSERT_FEEDBACK = _insert("feedback", FEEDBACK_COLUMNS, "event_id")
+_INSERT_INTERACTIONS = _insert("interactions", INTERACTION_COLUMNS, "response_id")
+_ADD_ROLL_UPS = (
+    f"INSERT INTO feedback_days AS d (shard, {', '.join(ROLL_UP_COLUMNS)})"  # noqa: S608 - our own names
+    f" SELECT pg_backend_pid() % {SHARDS}, u.* FROM {_unnest(ROLL_UP_COLUMNS)} u"
+    " ON CONFLICT (tenant, day, key, shard) DO UPDATE SET events = d.events + excluded.events,"
+    " weight = d.weight + excluded.weight, score_sum = d.score_sum + excluded.score_sum"
+)
+_PAYLOAD_HASHES = (
+    "SELECT f.event_id, f.tenant, f.payload_sha256 FROM feedback f"
+    " JOIN unnest($1::uuid[], $2::text[]) AS k (event_id, tenant) USING (event_id, tenant)"
+)
+
+
+class PostgresStore:
+    """The store in the database at `url`; `now` is Unix time in seconds."""
+
+    def __init__(self, url: str, *, now: Callable[[], float]) -> None:
+        self._now = now
+        self._pool = PostgresPool(url)
+        self._partitions = Partitions()
+
+    async def open(self) -> None:
+        """Connect, migrate and make partitions ahead; raises `MigrationError` too."""
+        await self._pool.open()
+        async with self._pool.writing() as connection:
+            await apply_migrations(connection)
+            await self._partitions.prepare(connection, (), self._now() * 1000)
+
+    async def write(self, rows: Sequence[AnyRow]) -> list[Written]:
+        """Store all rows in one durable transaction."""
+        batch = Batch(rows)
+        judgements = [feedback_values(row) for row in batch.feedback.values()]
+        answers = [interaction_values(row) for row in batch.interactions.values()]
+        async with self._pool.writing() as connection:
+            await self._partitions.prepare(connection, batch.feedback.values(), self._now() * 1000)
+            async with connection.transaction():
+                inserted = await _insert_interactions(connection, answers)
+                new, kept = await _insert_feedback(connection, batch, judgements)
+        return batch.results(inserted | new, kept)
+
+    async def put_dead_letter(self, original: bytes, reason: str, received_at: int) -> None:
+        """Keep what was refused."""
+        async with self._pool.writing() as connection:
+            await connection.execute(
+                "INSERT INTO dead_letters (original, reason, received_at) VALUES ($1, $2, $3)",
+                original,
+                plain(reason),
+                received_at,
+            )
+
+    async def dead_letters(self, limit: int, after: int = 0) -> list[DeadLetter]:
+        """Return dead letters with an id over `after`, by id."""
+        found = await self._pool.select(
+            "SELECT id, received_at, original, reason, attempts FROM dead_letters"
+            " WHERE id > $1 ORDER BY id LIMIT $2",
+            (after, limit),
+        )
+        names = ("id", "received_at", "original", "reason", "attempts")
+        return [DeadLetter(**dict(zip(names, one, strict=True))) for one in found]
+
+    async def drop_dead_letters(self, ids: Sequence[int]) -> int:
+        """Remove dead letters."""
+        async with self._pool.writing() as connection:
+            return await _drop_letters(connection, ids)
+
+    async def interaction(self, response_id: str, tenant: str = "") -> InteractionRow | None:
+        """Return one interaction."""
+        columns = ", ".join(INTERACTION_COLUMNS)
+        statement = f"SELECT {columns} FROM interactions WHERE response_id = $1 AND tenant = $2"  # noqa: S608
+        found = await self._pool.select(statement, (response_id, tenant))
+        return interaction_row(found[0]) if found else None
+
+    async def feedback_of(self, response_id: str, tenant: str = "") -> list[FeedbackRow]:
+        """Return the judgements of one answer, oldest first."""
+        found = await self._pool.select(
+            f"SELECT {FEEDBACK_SELECT} FROM feedback WHERE response_id = $1 AND tenant = $2"  # noqa: S608
+            " ORDER BY received_at, event_id",
+            (response_id, tenant),
+        )
+        return [feedback_row(one) for one in found]
+
+    async def tally(self, by: Sequence[GroupBy], where: Filter) -> list[Tally]:
+        """Count judgements by groups."""
+        results: list[Sequence[Any]] = []
+        for query in tally_queries(by, where, "$"):
+            results += await self._pool.select(query.text, query.args)
+        return merge(by, results)
+
+    async def judged(self, where: Filter, after: str = "") -> AsyncIterator[Judged]:
+        """Stream judgements, a page at a time."""
+        while True:
+            query = judged_query(where, after, PAGE_ROWS, "$", JUDGED_SELECT)
+            page = await self._pool.select(query.text, query.args)
+            for one in page:
+                feedback, interaction = judged_row(tuple(one))
+                yield Judged(feedback, interaction)
+            if len(page) < PAGE_ROWS:
+                return
+            after = feedback.event_id
+
+    async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
+        """Remove one person's judgements, interactions and dead letters in one transaction."""
+        async with self._pool.writing() as connection, connection.transaction():
+            counts = {}
+            for table in ("feedback", "interactions"):
+                statement = f"DELETE FROM {table} WHERE user_id = $1 AND tenant = $2"  # noqa: S608 - our own names
+                counts[table] = _count(await connection.execute(statement, user_id, tenant))
+            theirs = [
+                one
+                async for one, original in connection.cursor(
+                    "SELECT id, original FROM dead_letters"
+                )
+                if is_about(original, user_id, tenant)
+            ]
+            counts["dead_letters"] = await _drop_letters(connection, theirs)
+        return counts
+
+    async def check(self) -> None:
+        """Return when a read works."""
+        await self._pool.select("SELECT 1 FROM feedback LIMIT 1")
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._pool.aclose()
+
+
+async def _insert_feedback(
+    connection: asyncpg.Connection, batch: Batch, judgements: Sequence[Values]
+) -> tuple[set[tuple[bool, str, str]], dict[Key, str]]:
+    """Insert judgements and add the new ones to the roll-ups; return their keys, and the payload
+    hashes of those that were there."""
+    if not judgements:
+        return set(), {}
+    found = await connection.fetch(_INSERT_FEEDBACK, *zip(*judgements, strict=True))
+    keys = {(str(event_id), tenant) for event_id, tenant in found}
+    new = [row for key, row in batch.feedback.items() if key in keys]
+    old = [key for key in batch.feedback if key not in keys]
+    kept = {}
+    if old:
+        ids, tenants = zip(*old, strict=True)
+        hashes = await connection.fetch(_PAYLOAD_HASHES, ids, tenants)
+        kept = {(str(event_id), tenant): sha256 for event_id, tenant, sha256 in hashes}
+    if new:
+        await connection.execute(_ADD_ROLL_UPS, *zip(*roll_ups(new), strict=True))
+    return {mark(row) for row in new}, kept
+
+
+async def _insert_interactions(
+    connection: asyncpg.Connection, answers: Sequence[Values]
+) -> set[tuple[bool, str, str]]:
+    if not answers:
+        return set()
+    found = await connection.fetch(_INSERT_INTERACTIONS, *zip(*answers, strict=True))
+    return {(False, response_id, tenant) for response_id, tenant in found}
+
+
+async def _drop_letters(connection: asyncpg.Connection, ids: Sequence[int]) -> int:
+    statement = "DELETE FROM dead_letters WHERE id = ANY($1::bigint[])"
+    return _count(await connection.execute(statement, ids))
+
+
+def _count(status: str) -> int:
+    """Return the rows that a command tag such as `DELETE 3` names."""
+    return int(status.rpartition(" ")[2])
