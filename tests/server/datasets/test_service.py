@@ -4,6 +4,7 @@ import asyncio
 import csv
 import hashlib
 import json
+import tracemalloc
 from dataclasses import dataclass
 
 import msgspec
@@ -16,7 +17,7 @@ from server.datasets.manifest import Manifest
 from server.datasets.service import export, stream
 from server.datasets.splits import normalise_question
 from server.storage.memory_store import MemoryStore
-from server.storage.store import Filter, StoreUnavailableError
+from server.storage.store import Filter, Judged, StoreUnavailableError
 
 NOW = NOW_MS + 1000
 
@@ -373,3 +374,27 @@ def test_users_are_counted_in_bounded_memory(monkeypatch):
     for index in range(10):
         counts.read(type("Judged", (), {"feedback": judgement(user_id=f"u{index}")})())
     assert len(counts.users) == 3
+
+
+class Endless:
+    """A store that makes its judgements as they are asked for and keeps none."""
+
+    def __init__(self, number):
+        self.number = number
+
+    async def judged(self, where, after=""):
+        for index in range(self.number):
+            about = interaction(question=f"Part {index % 100}?", answer=f"{index} " * 400)
+            yield Judged(judgement(event_id=event_id(index)), about)
+
+
+async def test_memory_does_not_grow_with_the_number_of_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr("server.datasets.service.BUFFER_BYTES", 20_000)
+    peaks = []
+    for number in (500, 5000):
+        tracemalloc.start()
+        manifest = await run(Endless(number), tmp_path / str(number), split="80/10/10")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert manifest.lines == number
+    assert peaks[1] - peaks[0] < 500_000 < sum(entry.bytes for entry in manifest.files) / 10
