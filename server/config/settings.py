@@ -174,7 +174,7 @@ class Settings:
     )
     send_buffer_bytes: int = setting(
         65_536,
-        "Unsent bytes of a socket before it counts as slow.",
+        "Unsent bytes that a socket may have; sixteen times as much closes it as slow.",
         unit="bytes",
         low=4096,
         high=2**26,

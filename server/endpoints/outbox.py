@@ -52,7 +52,7 @@ class Outbox:
         if self._closing is not None:
             return
         self._frames.append(frame)
-        self._bytes += len(frame)
+        self._bytes += len(frame.encode())
         if self._bytes > self._max_bytes:
             self._frames.clear()
             self._closing = SLOW
@@ -69,7 +69,7 @@ class Outbox:
         while True:
             while self._frames:
                 frame = self._frames.popleft()
-                self._bytes -= len(frame)
+                self._bytes -= len(frame.encode())
                 try:
                     async with asyncio.timeout(self._slow_s):
                         await self._send(frame)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import uuid
 
 import httpx
 from upstream import Plan, Upstream
@@ -27,6 +28,9 @@ async def drive(url):
         final = await client.final("works")
         assert final["cost_usd"] > 0
         assert len(final["items"]) == 2
+        judgement = {"event_id": str(uuid.uuid4()), "response_id": final["id"], "action": "accept"}
+        await client.send("feedback.create", **judgement)
+        await client.until("feedback.acknowledged")
 
 
 async def be_slow(port):

@@ -21,6 +21,9 @@ from server.answering.service import Answering
 from server.answering.ticker import FrameTicker
 from server.endpoints.node import Node
 from server.endpoints.origins import OriginRule
+from server.endpoints.principals import KeyRing
+from server.feedback.service import Feedback
+from server.feedback.writer import Writer
 from server.llm.chain import Chain
 from server.llm.port import Finish, TextDelta, UpstreamError
 from server.llm.prices import load_prices
@@ -33,6 +36,7 @@ from server.manuals.ranking import ManualIndex
 from server.manuals.search import ProductSearch
 from server.manuals.sources import Loaded, Progress
 from server.storage.caches import open_caches
+from server.storage.memory_store import MemoryStore
 from server.telemetry.metrics import Metrics
 
 WAIT_S = 20.0
@@ -170,12 +174,24 @@ class Rig:
         stack.push_async_callback(self.flights.aclose)
         self.catalog = Catalog(self.options.pop("products", PRODUCTS))
         self.prompts = load_prompts()
+        self.store = MemoryStore()
+        self.writer = Writer(self.store, wall_clock=lambda: self.now)
+        self.writer.start()
+        stack.push_async_callback(self.writer.aclose)
+        self.feedback = Feedback(
+            store=self.store,
+            writer=self.writer,
+            keys=(KEY,),
+            retention_ms=400 * 86_400_000,
+            wall_clock=lambda: self.now,
+        )
         self.recorder = Recorder(
             metrics=self.metrics,
             thresholds=Thresholds(),
             key=KEY,
             clock=time.monotonic,
             wall_clock=lambda: self.now,
+            on_interaction=self.feedback.log,
         )
         self.machinery = Machinery(
             preparer=self._preparer(),
@@ -196,6 +212,7 @@ class Rig:
         )
         stack.callback(self.answering.abandon_all)
         self.node = self._node()
+        stack.push_async_callback(self.node.finish_background)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -228,8 +245,11 @@ class Rig:
             search=ProductSearch(self.catalog),
             manuals=self.library,
             origins=OriginRule(take("origins", ())),
+            keys=KeyRing(take("api_keys", ())),
+            feedback=self.feedback,
             metrics=self.metrics,
             clock=time.monotonic,
+            wall_clock=lambda: self.now,
             new_facts=lambda: SessionFacts(
                 id="sess_rig",
                 protocol="manicule.v1",
@@ -364,7 +384,9 @@ async def serving(rig: Rig, **fields):
 
     settings = Settings(port=0, model="scripted", **fields)
     sock = listen(settings)
-    server = _Server(_uvicorn_config(build_app(rig.node, Readiness(settings, rig.chain)), settings))
+    server = _Server(
+        _uvicorn_config(build_app(rig.node, Readiness(settings, rig.chain, rig.store)), settings)
+    )
     task = asyncio.create_task(server.serve(sockets=[sock]))
     try:
         yield address_of(sock)

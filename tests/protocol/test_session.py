@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from protocol.errors import CloseCode
 from protocol.events import Error, Limits, Pong, SessionCreated, SessionFacts, SessionUpdated
 from protocol.rates import TokenBucket
-from protocol.session import MAX_BAD_FRAMES, Cancel, Close, Search, Send, Session, Start
+from protocol.session import (
+    MAX_BAD_FRAMES,
+    Authenticate,
+    Cancel,
+    Close,
+    Judge,
+    Search,
+    Send,
+    Session,
+    Start,
+)
 from protocol.states import IllegalStepError, SessionState
 
 LIMITS = Limits(
@@ -118,16 +128,32 @@ def test_questions_over_the_rate_are_refused_with_the_time_to_wait():
             "response_not_found",
         ),
         (frame("response.regenerate", response_id="r"), "response_not_found"),
-        (
-            frame("feedback.create", event_id=UUID, response_id="r", action="accept"),
-            "store_unavailable",
-        ),
         (frame("insights.subscribe", topics=["traffic"]), "store_unavailable"),
         (frame("insights.unsubscribe", topics=["traffic"]), "store_unavailable"),
     ],
 )
 def test_what_is_not_served_is_said(text, code):
     assert error_of(session().receive(text, 0)).error.code == code
+
+
+def test_feedback_is_handed_on():
+    text = frame("feedback.create", event_id=UUID, response_id="r", action="accept")
+    [judge] = session().receive(text, 0)
+    assert isinstance(judge, Judge)
+    assert judge.event.event_id == UUID
+
+
+def test_without_a_token_nothing_is_served_where_one_is_needed():
+    own = Session(session().facts, needs_token=True)
+    assert error_of(own.receive(ASK, 0)).error.code == "unauthorized"
+    assert own.receive(frame("ping"), 0) == [Send(Pong())]
+    [look] = own.receive(frame("session.update", token="t", user_id="u"), 0)
+    assert isinstance(look, Authenticate)
+    assert error_of(own.receive(ASK, 0)).error.code == "unauthorized"
+    own.authenticated(look.event)
+    assert own.user_id == "u"
+    [start] = own.receive(ASK, 0)
+    assert isinstance(start, Start)
 
 
 def test_the_tenth_bad_frame_in_a_row_closes():
