@@ -23,7 +23,7 @@ from server.storage.columns import (
 from server.storage.letters import is_about, plain
 from server.storage.migrating import MigrationError, pending, read_migrations
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
-from server.storage.sqlite_thread import SqliteThread, connect, in_transaction, translated
+from server.storage.sqlite_thread import BUSY_S, SqliteThread, connect, in_transaction, translated
 from server.storage.store import PAGE_ROWS, Filter, GroupBy, Judged, Tally
 from server.storage.tallies import (
     ROLL_UP_COLUMNS,
@@ -51,13 +51,12 @@ _ADD_ROLL_UP = (
 class SqliteStore:
     """The store in the file `path`. Writes and reads have a connection and a thread each.
 
-    Several processes may share the file; each write waits up to `BUSY_S` for another's.
+    Several processes may share the file; each write waits up to `busy_s` for another's.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer = SqliteThread(path, "store-writer")
-        self._reader = SqliteThread(path, "store-reader")
+    def __init__(self, path: Path, *, busy_s: float = BUSY_S) -> None:
+        self._writer = SqliteThread(path, "store-writer", busy_s)
+        self._reader = SqliteThread(path, "store-reader", busy_s)
 
     async def open(self) -> None:
         """Open or make the file and apply migrations; raises `MigrationError` too."""

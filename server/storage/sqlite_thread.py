@@ -45,15 +45,16 @@ _LASTING = frozenset(
 class SqliteThread:
     """Runs functions on one connection, one after the other, in a thread named `name`."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, busy_s: float) -> None:
         self._path = path
+        self._busy_s = busy_s
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._connection: sqlite3.Connection | None = None
         self._closed = False
 
     async def open(self) -> None:
         """Connect; raises `StoreUnavailableError`."""
-        self._connection = await self._submit(lambda: connect(self._path))
+        self._connection = await self._submit(lambda: connect(self._path, self._busy_s))
 
     async def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Return what `work` returns; raises `StoreUnavailableError` and `RowRefusedError`."""
@@ -79,7 +80,7 @@ class SqliteThread:
         self._executor.shutdown(wait=True)
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """Open a file so that a commit is on the disk when it returns."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreUnavailableError(
@@ -88,7 +89,7 @@ def connect(path: Path) -> sqlite3.Connection:
             permanent=True,
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
