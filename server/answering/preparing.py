@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +18,6 @@ from server.language.terms import terms
 from server.llm.port import ModelRequest, Turn
 from server.manuals.context import Context, choose_context, render_manual
 from server.manuals.library import Library, ManualView, Progress
-from server.manuals.prepared import outline_json
 from server.manuals.products import Catalog
 from server.telemetry.metrics import Metrics
 
@@ -110,7 +108,7 @@ class Preparer:
             context=context,
             request=request,
             item_maker=self._item_maker(question, view, context),
-            cache_key=self._cache_key(question, view),
+            cache_key=self._cache_key(question, view, request.facts),
             manual_s=got_manual - started,
             retrieval_s=chosen - got_manual,
         )
@@ -153,21 +151,19 @@ class Preparer:
             manual = CitableText(view.prepared.manual.text, view.prepared.page_starts, spans)
         return ItemMaker(manual, self._known.finder(question.product))
 
-    def _cache_key(self, question: Question, view: ManualView) -> str | None:
+    def _cache_key(self, question: Question, view: ManualView, facts: str) -> str | None:
         """Return what the answer depends on, hashed; None when it must not be kept."""
         if view.status == "unavailable":
             return None  # a better answer is possible as soon as the manual is back
-        facts = product_facts(question.product, self._catalog)
         return answer_key(
             question.tenant,
-            view.prepared.manual.sha256 if view.prepared else None,
-            outline_json(view.prepared.manual.outline) if view.prepared else None,
+            view.prepared.identity if view.prepared else None,
             question.prompt.sha256,
             self._model_chain,
             str(self._context_tokens),
             str(self._max_output_tokens),
             question.language,
-            hashlib.sha256(facts.encode()).hexdigest(),
+            facts,
             *(f"{turn.role}:{turn.content}" for turn in question.history),
             normalise_question(question.text),
         )

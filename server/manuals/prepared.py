@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -35,6 +36,8 @@ class Prepared:
     manual: ManualText
     page_starts: tuple[int, ...]
     index: ManualIndex
+    identity: str = ""
+    """A hash over all that an answer can depend on: the text and the outline."""
 
     @property
     def size_bytes(self) -> int:
@@ -49,7 +52,9 @@ def prepare(manual: ManualText, build_index: BuildIndex) -> Prepared:
     while end >= 0:
         starts.append(end + 1)
         end = manual.text.find(PAGE_SEPARATOR, end + 1)
-    return Prepared(manual, tuple(starts), build_index(manual))
+    whole = f"{manual.sha256} {outline_json(manual.outline)}"
+    identity = hashlib.sha256(whole.encode()).hexdigest()
+    return Prepared(manual, tuple(starts), build_index(manual), identity)
 
 
 def confirmed_at(prepared: Prepared, fetched_at: float, etag: str) -> Prepared:
