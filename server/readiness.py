@@ -62,5 +62,5 @@ class Readiness:
 async def _ask(name: str, check: Callable[[str], Awaitable[list[Finding]]], url: str) -> Dependency:
     findings = await check(url)
     faults = [finding for finding in findings if not finding.ok]
-    detail = "; ".join(f"{finding.what}. {finding.remedy}" for finding in faults)
+    detail = "; ".join(f"{finding.what.rstrip('.')}. {finding.remedy}" for finding in faults)
     return Dependency(name, not faults, detail or "works")
