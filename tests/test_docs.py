@@ -120,7 +120,7 @@ def texts():
     made = {"node_modules", "__pycache__", ".venv", "data", "dist", "build", "results"}
     folders = ("benchmarks", "docs", "kubernetes", "prompts", "protocol", "scripts", "server")
     for path in ROOT.iterdir():
-        if path.is_file() and path.suffix != ".log":
+        if path.is_file() and path.name not in (".env", "uv.lock"):
             yield path
     for folder in (*folders, "tests", "web", ".ci"):
         for path in (ROOT / folder).rglob("*"):
