@@ -5,10 +5,12 @@ from datetime import date
 
 import msgspec
 import pytest
+from judgements import DAY_MS, NOW_MS, judgement, uuid7
 
 from server.insights import service
 from server.insights.results import UserStats
 from server.insights.trends import start_of
+from server.storage.memory_store import MemoryStore
 from server.storage.store import Filter, Tally
 
 NOW = start_of(date(2026, 11, 21)) + 40_000_000
@@ -81,3 +83,32 @@ async def test_of_somebody_unknown_there_are_zeros_and_reasons():
     found = await service.user_stats(Tallies(), "nobody", Filter(), now=NOW)
     assert found.overall.counts.decided == 0
     assert found.overall.acceptance_rate.reason == "too few decided events: 0 of at least 20"
+
+
+async def test_over_a_store_weights_bins_and_days_come_out_as_they_went_in():
+    store = MemoryStore()
+    await store.write(
+        [
+            judgement(
+                event_id=uuid7(NOW_MS, number),
+                action="accept" if number % 4 else "reject",
+                confidence=0.75 if number < 60 else None,
+                weight=1.0 if number < 40 else 0.5,
+                received_at=NOW_MS - DAY_MS * (number % 3),
+            )
+            for number in range(80)
+        ]
+    )
+    found = await service.acceptance(store, Filter(), ("confidence_bin",))
+    assert [group.key for group in found.groups] == [
+        {"confidence_bin": None}, {"confidence_bin": "0.7"},
+    ]  # fmt: skip
+    assert [group.counts.decided for group in found.groups] == [10, 50]
+    assert found.groups[0].acceptance_rate.reason == "too few decided events: 10 of at least 20"
+    assert found.overall.acceptance_rate.value == 0.75
+    trend = await service.trends(store, Filter(), now=NOW_MS)
+    assert [point.counts.decided for point in trend.points[-4:]] == [0, 19.5, 20, 20.5]
+    assert trend.overall.counts.decided == 60
+    weekly = await service.trends(store, Filter(), now=NOW_MS, every="week")
+    assert weekly.points[-1].start == "2026-11-16"
+    assert weekly.points[-1].counts.decided == 60
