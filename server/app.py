@@ -28,6 +28,7 @@ from server.answering.preparing import Preparer
 from server.answering.running import Machinery
 from server.answering.service import Answering
 from server.answering.ticker import FrameTicker
+from server.config.places import store_url
 from server.config.read import SettingsError
 from server.config.settings import Settings
 from server.demo import catalog_path
@@ -77,7 +78,6 @@ from server.storage.redis_client import RedisClient
 from server.storage.redis_journal import RedisJournal
 from server.telemetry.metrics import Metrics
 
-STORE_FILE = "manicule.db"
 DAY_MS = 86_400_000
 SERVER_VERSION = version("manicule")
 
@@ -136,11 +136,6 @@ def read_keys(settings: Settings) -> KeyRing:
         return KeyRing(settings.api_keys)
     except ValueError as error:
         raise SettingsError([f"MANICULE_API_KEYS: {error}"]) from None
-
-
-def store_url(settings: Settings) -> str:
-    """Return the store's URL: the one set, or SQLite in the data folder."""
-    return settings.store or f"sqlite:///{settings.data_dir.absolute() / STORE_FILE}"
 
 
 def read_catalog(settings: Settings) -> Catalog:

@@ -19,8 +19,9 @@ from typing import Final, Literal, NoReturn
 import structlog
 
 from prompts.library import PromptError
-from server.app import SERVER_VERSION, Plan, make_plan, store_url
+from server.app import SERVER_VERSION, Plan, make_plan
 from server.cli.text import one_line
+from server.config.places import store_url
 from server.config.read import SettingsError
 from server.config.settings import Settings, hide_secret
 from server.llm.chain import ChainError
