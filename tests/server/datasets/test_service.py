@@ -214,8 +214,15 @@ async def test_only_another_answer_to_the_same_question_makes_a_pair(tmp_path, r
 
 
 async def test_an_earlier_answer_that_nobody_rejected_makes_no_pair(tmp_path):
-    store = await filled(*chain("first", "second"), judgement(response_id="r1"))
-    assert (await run(store, tmp_path, "trl")).left_out == {"no_pair": 1}
+    store = await filled(
+        *chain("first", "second"),
+        judgement(event_id=event_id(1), response_id="r0"),
+        judgement(event_id=event_id(2), response_id="r0", action="reject", item_id="i1"),
+        judgement(event_id=event_id(3), response_id="r0", action="reject", weight=0.1),
+        judgement(event_id=event_id(4), response_id="r1"),
+    )
+    manifest = await run(store, tmp_path, "trl")
+    assert manifest.left_out == {"no_pair": 2, "rejected": 2}
 
 
 async def test_filters_and_confidence_reach_the_store(tmp_path):
@@ -233,7 +240,10 @@ async def test_filters_and_confidence_reach_the_store(tmp_path):
 
 async def test_what_arrives_after_the_start_is_not_in_it(tmp_path):
     store = await filled(interaction(), judgement(received_at=NOW))
-    assert (await run(store, tmp_path)).lineage.judgements == 0
+    for index, until in enumerate((None, NOW + 5000)):
+        manifest = await run(store, tmp_path / str(index), where=Filter(until=until))
+        assert manifest.lineage.judgements == 0
+        assert manifest.filters == {"until": NOW}
 
 
 async def test_a_later_export_goes_on_where_one_ended(tmp_path):
@@ -354,6 +364,18 @@ async def test_a_stream_that_broke_off_is_taken_up_at_its_position(monkeypatch):
         got += [piece async for piece in rest]
         assert b"".join(got) == whole
         assert rest.position == event_id(59)
+
+
+async def test_a_stream_is_never_cut_between_the_lines_of_one_judgement(monkeypatch):
+    monkeypatch.setattr("server.datasets.service.BUFFER_BYTES", 1)
+    rejected = [
+        judgement(event_id=event_id(index), response_id=f"r{index}", action="reject")
+        for index in range(4)
+    ]
+    last = judgement(event_id=event_id(9), response_id="r4")
+    store = await filled(*chain("a", "b", "c", "d", "e"), *rejected, last)
+    pieces = [piece async for piece in stream(store, Filter(), "trl", now=NOW)]
+    assert [piece.count(b"\n") for piece in pieces] == [4]
 
 
 async def test_a_stream_keeps_count():
