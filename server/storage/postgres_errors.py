@@ -36,7 +36,7 @@ LASTING = frozenset(
 
 def translate(error: Exception) -> StoreUnavailableError | RowRefusedError:
     """Return the port's error for one that asyncpg or the system raised."""
-    if isinstance(error, asyncpg.DataError | UnicodeEncodeError | OverflowError):
+    if isinstance(error, UnicodeEncodeError | OverflowError):
         return RowRefusedError(f"a value does not fit its column: {error}")
     if isinstance(error, asyncpg.PostgresError):
         code = str(error.sqlstate or "")
