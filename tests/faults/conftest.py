@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
+sys.path.insert(0, str(Path(__file__).parent))
+import obligations as owed
 import processes
 
 
@@ -11,3 +13,9 @@ import processes
 def server(tmp_path_factory):
     """Starts server processes: `server([{"text": "Hello"}], "--option", "value", name="value")`."""
     yield from processes.factory(tmp_path_factory)
+
+
+@pytest.fixture
+def obligations():
+    """The oracle of feedback tests, with nothing sent yet."""
+    return owed.Obligations()
