@@ -27,7 +27,7 @@ def create_feedback_endpoint(node: Node) -> HTTPEndpoint:
 
     async def endpoint(request: Request, principal: Principal) -> Response:
         obj = parse_object(await read_body(request, node.max_body_bytes))
-        result = await _take(node, obj, principal)
+        result = await _take(node, obj, principal, request)
         return json_response(result, 200 if result["duplicate"] else 201)
 
     return guarded(node, "user", endpoint)
@@ -43,7 +43,9 @@ def bulk_feedback_endpoint(node: Node) -> HTTPEndpoint:
             raise EventError(
                 "invalid_event", f"`events` must hold 1 to {MAX_BULK} judgements", param="events"
             )
-        results = await asyncio.gather(*(_take_one(node, item, principal) for item in events))
+        results = await asyncio.gather(
+            *(_take_one(node, item, principal, request) for item in events)
+        )
         return json_response({"results": results}, 207)
 
     return guarded(node, "user", endpoint)
@@ -65,7 +67,7 @@ def reject_endpoint(node: Node) -> HTTPEndpoint:
             "response_id": request.path_params["response_id"],
             "action": "reject",
         }
-        result = await _take(node, obj, principal)
+        result = await _take(node, obj, principal, request)
         return json_response(result, 200 if result["duplicate"] else 201)
 
     return guarded(node, "user", endpoint)
@@ -83,25 +85,31 @@ def rejections_endpoint(node: Node) -> HTTPEndpoint:
     return guarded(node, "viewer", endpoint)
 
 
-async def _take_one(node: Node, item: object, principal: Principal) -> dict[str, Any]:
+async def _take_one(
+    node: Node, item: object, principal: Principal, request: Request
+) -> dict[str, Any]:
     """Take one of many: its error is its result."""
     try:
         if not isinstance(item, dict):
             raise EventError("invalid_event", "A judgement must be an object", param="events")
-        return {"status": 201, **await _take(node, item, principal)}
+        result = await _take(node, item, principal, request)
+        return {"status": 200 if result["duplicate"] else 201, **result}
     except EventError as error:
         node.metrics.count("errors_total", error.code)
         facts = msgspec.to_builtins(error_facts(error))
         return {"status": ERRORS[error.code].http_status, "error": facts}
 
 
-async def _take(node: Node, obj: dict[str, Any], principal: Principal) -> dict[str, Any]:
+async def _take(
+    node: Node, obj: dict[str, Any], principal: Principal, request: Request
+) -> dict[str, Any]:
     event = decode_object(obj, default_type="feedback.create")
     if not isinstance(event, FeedbackCreate):
         raise EventError("invalid_event", "Only feedback.create is taken here", param="type")
+    peer = request.client.host if request.client else ""
     try:
         ack = await node.feedback.take(
-            event, user_id=None, tenant=principal.tenant, principal=principal.name
+            event, user_id=None, tenant=principal.tenant, principal=principal.name or peer
         )
     except EventError as error:
         error.event_id = event.event_id

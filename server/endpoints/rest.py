@@ -19,6 +19,9 @@ HTTPEndpoint = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Request, Principal], Awaitable[Response]]
 
 MAX_FILTER_CHARS = 128
+FIRST_YEAR, LAST_YEAR = 1971, 9000
+"""Times beyond are slips, and arithmetic with them leaves the calendar."""
+_NEVER = datetime.min
 
 
 def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
@@ -30,6 +33,10 @@ def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
                 request.headers.getlist("origin"), request.headers.get("host")
             ):
                 raise EventError("forbidden", "This origin may not ask; the operator can add it")
+            if node.keys.is_open and not node.origins.knows_host(request.headers.get("host")):
+                raise EventError(
+                    "forbidden", "This host name is not known here; list its origin in the origins"
+                )
             return await handler(request, node.keys.require(request, role))
         except EventError as error:
             found = error
@@ -83,13 +90,17 @@ def filter_of(query: Mapping[str, str], tenant: str) -> Filter:
     )
 
 
-def _word(query: Mapping[str, str], name: str) -> str | None:
-    value = query.get(name) or None
-    if value is not None and len(value) > MAX_FILTER_CHARS:
-        raise EventError(
-            "invalid_event", f"`{name}` may have {MAX_FILTER_CHARS} characters", param=name
-        )
+def checked_word(value: str, name: str) -> str:
+    """Return a name of something; raises `EventError` for one that can name nothing."""
+    if len(value) > MAX_FILTER_CHARS or "\x00" in value:
+        message = f"`{name}` may have {MAX_FILTER_CHARS} characters, none of them NUL"
+        raise EventError("invalid_event", message, param=name)
     return value
+
+
+def _word(query: Mapping[str, str], name: str) -> str | None:
+    value = query.get(name)
+    return checked_word(value, name) if value else None
 
 
 def _time(query: Mapping[str, str], name: str) -> int | None:
@@ -99,9 +110,10 @@ def _time(query: Mapping[str, str], name: str) -> int | None:
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise EventError(
-            "invalid_event", f"`{name}` must be a date or time such as 2026-11-21", param=name
-        ) from None
+        moment = _NEVER
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        message = f"`{name}` must be a date or time such as 2026-11-21"
+        raise EventError("invalid_event", message, param=name)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)

@@ -14,7 +14,7 @@ from server.datasets.service import stream
 from server.endpoints.errors import DATA_HEADERS
 from server.endpoints.node import Node
 from server.endpoints.principals import Principal
-from server.endpoints.rest import HTTPEndpoint, filter_of, guarded, json_response
+from server.endpoints.rest import HTTPEndpoint, checked_word, filter_of, guarded, json_response
 from server.insights import service
 from server.storage.store import GroupBy
 
@@ -58,7 +58,7 @@ def trends_endpoint(node: Node) -> HTTPEndpoint:
                 every="week" if every == "week" else "day",
             )
         except ValueError as error:
-            raise EventError("invalid_event", f"`since`: {error}", param="since") from None
+            raise _bad_range(error) from None
         return json_response(found)
 
     return guarded(node, "viewer", endpoint)
@@ -69,8 +69,11 @@ def user_stats_endpoint(node: Node) -> HTTPEndpoint:
 
     async def endpoint(request: Request, principal: Principal) -> Response:
         where = filter_of(request.query_params, principal.tenant)
-        user_id = request.path_params["user_id"]
-        found = await service.user_stats(node.feedback.store, user_id, where, now=_now_ms(node))
+        user_id = checked_word(request.path_params["user_id"], "user_id")
+        try:
+            found = await service.user_stats(node.feedback.store, user_id, where, now=_now_ms(node))
+        except ValueError as error:
+            raise _bad_range(error) from None
         return json_response(found)
 
     return guarded(node, "annotator", endpoint)
@@ -104,6 +107,10 @@ def _groups(text: str) -> tuple[GroupBy, ...]:
             "invalid_event", f"`by` names at most three of {', '.join(_GROUPS)}", param="by"
         )
     return known
+
+
+def _bad_range(error: ValueError) -> EventError:
+    return EventError("invalid_event", f"`since`: {error}", param="since")
 
 
 def _now_ms(node: Node) -> int:
