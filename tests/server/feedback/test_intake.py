@@ -36,6 +36,7 @@ RECEIPT = Receipt(
     model="extractive",
     confidence=0.5,
     time=NOW_MS // 1000,
+    tenant="acme",
 )
 
 
@@ -157,6 +158,7 @@ def test_f22_unknown_and_not_yours_are_answered_alike():
         refusal(resolve, one, keys=[KEY], known=FACTS, tenant="globex"),
         refusal(resolve, one, keys=[KEY], known=FACTS, tenant="acme", owner="bob"),
         refusal(resolve, signed, keys=[KEY], known=FACTS, tenant="globex"),
+        refusal(resolve, signed, keys=[KEY], known=None, tenant="globex"),
         refusal(judged, one, None),
         refusal(judged, one, AnswerFacts("resp-2")),
     ]
