@@ -44,6 +44,7 @@ class OriginRule:
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = frozenset(allowed)
+        self._hosts = frozenset(urlsplit(origin).hostname for origin in self._allowed)
 
     def allows(self, origins: list[str], host: str | None) -> bool:
         """Whether a request with these `Origin` headers (normally one or none) may go on."""
@@ -53,6 +54,15 @@ class OriginRule:
             return False
         origin = origins[0]
         return origin in self._allowed or self._is_own(origin, host)
+
+    def knows_host(self, host: str | None) -> bool:
+        """Whether a request to this `Host` can only be meant for this server.
+
+        A browser sends no `Origin` with the reads of a page that a stranger's DNS pointed here, but
+        it sends that page's name: only addresses, localhost and the hosts of allowed origins pass.
+        """
+        ours = _host_and_port(host, "http") if host is not None else None
+        return ours is not None and (_cannot_be_rebound(ours[0]) or ours[0] in self._hosts)
 
     def _is_own(self, origin: str, host: str | None) -> bool:
         scheme, separator, authority = origin.partition("://")

@@ -158,9 +158,15 @@ def _sources(found: Iterable[Ranked]) -> tuple[Source, ...]:
 def _margin(found: list[Ranked]) -> float:
     best = found[0]
     for ranked in found[1:]:
-        if ranked.passage.heading != best.passage.heading:
+        if not _is_same_section(ranked.passage.heading, best.passage.heading):
             return max(0.0, 1 - ranked.score / best.score)
     return 1.0
+
+
+def _is_same_section(one: str, other: str) -> bool:
+    """Whether the headings are equal or one is above the other: a section and its own part."""
+    shorter, longer = sorted((one, other), key=len)
+    return one == other or (shorter != "" and longer.startswith(f"{shorter} > "))
 
 
 def render_manual(context: Context, *, boundary: str) -> str:

@@ -100,3 +100,24 @@ async def test_the_own_page_may_connect():
     async with Rig() as rig, serving(rig) as url, open_client(url, origin=url) as client:
         await client.send("ping")
         await client.until("pong")
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("127.0.0.1:8080", True),
+        ("localhost", True),
+        ("[::1]:8080", True),
+        ("10.0.0.7", True),
+        ("app.example.com", True),
+        ("app.example.com:8443", True),
+        ("rebind.example:8080", False),
+        ("app.example.com.evil", False),
+        ("user@app.example.com", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_f71_a_rebound_name_reads_nothing(host, known):
+    rule = OriginRule(["https://app.example.com"])
+    assert rule.knows_host(host) is known
