@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format lock web web-check demo-manuals clean \
-	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold
+	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-feedback bench-exports
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -61,6 +61,12 @@ bench-extraction: $(VENV)/.dev ## Pages per second of PDF extraction
 
 bench-warm: $(VENV)/.dev ## First-token latency of a warm question against reading directly
 	$(BIN)/python -m benchmarks.warm_question $(ARGS)
+
+bench-feedback: $(VENV)/.dev ## Acknowledged judgements per second against the store's own limit
+	$(BIN)/python -m benchmarks.feedback $(ARGS)
+
+bench-exports: $(VENV)/.dev ## Export rows per second per format
+	$(BIN)/python -m benchmarks.exports $(ARGS)
 
 bench-cold: $(VENV)/.dev ## First against second question on a manual of 300 pages
 	$(BIN)/python -m benchmarks.cold_manual $(ARGS)
