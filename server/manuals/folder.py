@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Final, Literal
 
@@ -33,6 +34,11 @@ MAX_NAME_CHARS: Final = 120
 _ID_CHARS: Final = 64
 _DIGEST_CHARS: Final = 6
 
+_TITLE_BYTES: Final = 8192
+_WRITTEN_TITLES: Final = {
+    "markdown": re.compile(r"^#[ \t]+([^\n]+?)[ \t#]*$", re.MULTILINE),
+    "html": re.compile(r"<title[^>]*>([^<]+)</title>", re.IGNORECASE),
+}
 _FILE_NAME_LIKE: Final = re.compile(
     r"\.(pdf|docx?|indd|qx[dp]|fm|book|pages|tex|dvi|ps|rtf|odt|xlsx?|pptx?|html?|ai|cdr)$", re.I
 )
@@ -57,7 +63,8 @@ def catalog_from_folder(folder: Path) -> Catalog:
         kinds = " ".join(FILE_TYPES)
         raise CatalogError([f"{folder}: holds no manuals. Put files there that end in {kinds}."])
     titles = read_titles([path for path in paths if FILE_TYPES[path.suffix.lower()] == "pdf"])
-    names = {path: sensible_title(titles.get(path, "")) for path in paths}
+    titles |= {path: _written_title(path) for path in paths if path not in titles}
+    names = {path: sensible_title(titles[path]) for path in paths}
     uses = Counter(name.casefold() for name in names.values())
     taken: set[str] = set()
     products = []
@@ -106,6 +113,20 @@ def slug(name: str) -> str:
     """Return a product id made from a file name, without its ending; empty when nothing is left."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9.]+", "-", plain.lower()).strip("-.")[:_ID_CHARS].rstrip("-.")
+
+
+def _written_title(path: Path) -> str:
+    """Return what a Markdown or HTML file calls itself near its beginning, or nothing."""
+    pattern = _WRITTEN_TITLES.get(FILE_TYPES[path.suffix.lower()])
+    if pattern is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_TITLE_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    found = pattern.search(start)
+    return unescape(found[1]) if found else ""
 
 
 def sensible_title(title: str) -> str:

@@ -241,7 +241,7 @@ def test_a_folder_of_manuals(tmp_path: Path):
         "td-17-manual": ("Korven TD-17", ""),
         "page": ("page", ""),
         "p45": ("p45", "pianos"),
-        "notes": ("notes", "pianos"),
+        "notes": ("Notes", "pianos"),
     }
     td17 = catalog.get("td-17-manual")
     assert td17 is not None
@@ -362,3 +362,13 @@ def test_titles_that_say_something(title: str, kept: str):
 @given(st.text(max_size=200))
 def test_slugs_are_ids_or_nothing(name: str):
     assert slug(name) == "" or PRODUCT_ID.fullmatch(slug(name))
+
+
+def test_markdown_and_html_are_named_by_what_they_call_themselves(tmp_path):
+    (tmp_path / "coffee.md").write_text("\n# Coffee Maker 3000\n\n# Second\n")
+    (tmp_path / "kettle.html").write_text(
+        "<html><head><title>Kettle &amp; Pot</title></head></html>"
+    )
+    (tmp_path / "plain.txt").write_text("# Not a heading here\n")
+    names = {product.id: product.name for product in catalog_from_folder(tmp_path).products}
+    assert names == {"coffee": "Coffee Maker 3000", "kettle": "Kettle & Pot", "plain": "plain"}
