@@ -17,6 +17,8 @@ import msgspec
 from server.storage.records import FeedbackRow, InteractionRow
 from server.storage.store import RowRefusedError
 
+DAY_MS = 86_400_000
+
 BINS = 10
 """Confidence bins: tenths, each with its lower bound; the last holds 1.0 too."""
 

@@ -50,6 +50,10 @@ class Partitions:
         if missing:
             await self._make(connection, missing)
 
+    def forget(self, month: Month) -> None:
+        """Take note that the partition of a month is gone."""
+        self._known.discard(month)
+
     async def _make(self, connection: asyncpg.Connection, missing: list[Month]) -> None:
         try:
             async with connection.transaction():

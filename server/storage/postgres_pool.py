@@ -51,6 +51,12 @@ class PostgresPool:
         async with self._lend(self._writers) as connection:
             yield connection
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[asyncpg.Connection]:
+        """Lend a connection to a reader."""
+        async with self._lend(self._readers) as connection:
+            yield connection
+
     async def select(self, statement: str, args: Sequence[object] = ()) -> list[Sequence[Any]]:
         """Return all rows of a query."""
         async with self._lend(self._readers) as connection:

@@ -21,11 +21,13 @@ from server.storage.columns import (
     judged_row,
 )
 from server.storage.letters import is_about, plain
+from server.storage.months import Month
+from server.storage.postgres_archive import EXPIRE_INTERACTIONS, archive_month, months_stored
 from server.storage.postgres_migrating import apply_migrations
 from server.storage.postgres_partitions import Partitions
 from server.storage.postgres_pool import PostgresPool
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
-from server.storage.store import PAGE_ROWS, Filter, GroupBy, Judged, Tally
+from server.storage.store import PAGE_ROWS, Archive, Filter, GroupBy, Judged, Tally
 from server.storage.tallies import (
     ROLL_UP_COLUMNS,
     judged_query,
@@ -51,6 +53,7 @@ _TYPES = {
     "input_tokens": "bigint",
     "output_tokens": "bigint",
     "cost_usd": "double precision",
+    "level": "smallint",
     "day": "integer",
     "key": "bytea",
     "events": "bigint",
@@ -76,8 +79,8 @@ _INSERT_INTERACTIONS = _insert("interactions", INTERACTION_COLUMNS, "response_id
 _ADD_ROLL_UPS = (
     f"INSERT INTO feedback_days AS d (shard, {', '.join(ROLL_UP_COLUMNS)})"  # noqa: S608 - our own names
     f" SELECT pg_backend_pid() % {SHARDS}, u.* FROM {_unnest(ROLL_UP_COLUMNS)} u"
-    " ON CONFLICT (tenant, day, key, shard) DO UPDATE SET events = d.events + excluded.events,"
-    " weight = d.weight + excluded.weight, score_sum = d.score_sum + excluded.score_sum"
+    " ON CONFLICT (tenant, level, day, key, shard) DO UPDATE SET"
+    " events = d.events + excluded.events, weight = d.weight + excluded.weight, score_sum = d.score_sum + excluded.score_sum"
 )
 _PAYLOAD_HASHES = (
     "SELECT f.event_id, f.tenant, f.payload_sha256 FROM feedback f"
@@ -188,6 +191,29 @@ class PostgresStore:
             ]
             counts["dead_letters"] = await _drop_letters(connection, theirs)
         return counts
+
+    async def months(self) -> list[str]:
+        """Return the months that hold judgements."""
+        async with self._pool.reading() as connection:
+            return await months_stored(connection)
+
+    async def archive_month(self, month: str, archive: Archive) -> int:
+        """Write out a month, then drop its partition, all in one transaction."""
+        async with self._pool.writing() as connection:
+            count = await archive_month(connection, Month.read(month), archive)
+        self._partitions.forget(Month.read(month))
+        return count
+
+    async def expire_interactions(self, before: int) -> int:
+        """Remove old interactions in small commits."""
+        removed = 0
+        while some := await self._expire_some(before):
+            removed += some
+        return removed
+
+    async def _expire_some(self, before: int) -> int:
+        async with self._pool.writing() as connection:
+            return _count(await connection.execute(EXPIRE_INTERACTIONS, before))
 
     async def check(self) -> None:
         """Return when a read works."""

@@ -22,9 +22,11 @@ from server.storage.columns import (
 )
 from server.storage.letters import is_about, plain
 from server.storage.migrating import MigrationError, pending, read_migrations
+from server.storage.months import Month
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
+from server.storage.sqlite_archive import archive_month, expire_interactions, months_stored
 from server.storage.sqlite_thread import BUSY_S, SqliteThread, connect, in_transaction, translated
-from server.storage.store import PAGE_ROWS, Filter, GroupBy, Judged, Tally
+from server.storage.store import PAGE_ROWS, Archive, Filter, GroupBy, Judged, Tally
 from server.storage.tallies import (
     ROLL_UP_COLUMNS,
     judged_query,
@@ -43,7 +45,7 @@ _INSERT_FEEDBACK = _insert("feedback", FEEDBACK_COLUMNS)
 _INSERT_INTERACTION = _insert("interactions", INTERACTION_COLUMNS)
 _ADD_ROLL_UP = (
     _insert("feedback_days", ROLL_UP_COLUMNS).removesuffix("DO NOTHING")
-    + "(tenant, day, key) DO UPDATE SET events = events + excluded.events,"
+    + "(tenant, level, day, key) DO UPDATE SET events = events + excluded.events,"
     " weight = weight + excluded.weight, score_sum = score_sum + excluded.score_sum"
 )
 
@@ -125,6 +127,21 @@ class SqliteStore:
                 connection, lambda: _erase(connection, user_id, tenant)
             )
         )
+
+    async def months(self) -> list[str]:
+        """Return the months that hold judgements."""
+        return await self._reader.run(months_stored)
+
+    async def archive_month(self, month: str, archive: Archive) -> int:
+        """Write out a month, then remove it in small commits."""
+        return await archive_month(self._writer, self._reader, Month.read(month), archive)
+
+    async def expire_interactions(self, before: int) -> int:
+        """Remove old interactions in small commits."""
+        removed = 0
+        while some := await self._writer.run(lambda one: expire_interactions(one, before)):
+            removed += some
+        return removed
 
     async def check(self) -> None:
         """Return when a read works."""

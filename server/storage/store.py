@@ -83,6 +83,18 @@ class Judged:
     interaction: InteractionRow | None
 
 
+class Archive(Protocol):
+    """Where an old month goes before it is removed."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Take whole lines of JSON, one row each as `encode_row` makes it."""
+        ...
+
+    async def seal(self) -> None:
+        """Return when all that was written is durable; what the store removes comes after."""
+        ...
+
+
 class Store(Protocol):
     """The store of record. All methods may raise `StoreUnavailableError`."""
 
@@ -127,6 +139,25 @@ class Store(Protocol):
 
     async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
         """Remove one person's data; return how many rows of each table went."""
+        ...
+
+    async def months(self) -> list[str]:
+        """Return the months (`2026-11`, UTC) that hold judgements, oldest first.
+
+        The time in a UUIDv7 decides; any other id belongs to the month in which it arrived.
+        """
+        ...
+
+    async def archive_month(self, month: str, archive: Archive) -> int:
+        """Write all judgements of a month to `archive`, seal it, then remove them; return how many.
+
+        Roll-ups stay. When anything fails, nothing was removed (the archive is then of no use):
+        call it again. Raises `ValueError` for what is no month.
+        """
+        ...
+
+    async def expire_interactions(self, before: int) -> int:
+        """Remove interactions that began before a time (Unix ms); return how many."""
         ...
 
     async def check(self) -> None:

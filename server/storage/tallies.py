@@ -1,8 +1,10 @@
 """Roll-ups: what a batch adds to them, and the queries that read them.
 
 A roll-up row sums one day (UTC, of `received_at`), tenant, action, item type, product, scenario,
-model, prompt version, arm and confidence bin. It names no person, so erasing one leaves it. What
-the roll-ups cannot tell (persons, parts of days) is counted from the judgements themselves, in
+model, prompt version, arm and confidence bin. Because there are many such combinations, further
+levels of the same table sum with only one of those dimensions kept apart, or none: most questions
+ask for one, and need not read the rest. Roll-ups name no person, so erasing one leaves them. What
+they cannot tell (persons, parts of days) is counted from the judgements themselves, in
 terms of the same bins, and added up here.
 """
 
@@ -17,7 +19,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from server.storage.columns import BINS, DAY_MS, NO_BIN, Values, confidence_bin
+from server.storage.columns import BINS, NO_BIN, Values, confidence_bin
+from server.storage.columns import DAY_MS as DAY_MS
 from server.storage.records import FeedbackRow
 from server.storage.store import Filter, GroupBy, Tally
 
@@ -26,8 +29,16 @@ EPOCH = date(1970, 1, 1)
 DIMENSIONS = ("item_type", "product_id", "scenario", "model", "prompt_version", "arm")
 """Text columns that roll-ups keep apart, where none is the empty text."""
 
+_LEVELLED = (*DIMENSIONS, "confidence_bin")
+
+TOGETHER = 0
+"""Roll-up level with nothing kept apart but day, tenant and action."""
+
+ALL_APART = len(_LEVELLED) + 1
+"""Roll-up level with every dimension kept apart; level n between keeps the n-th one only."""
+
 ROLL_UP_COLUMNS = (
-    "day", "key", "tenant", "action", *DIMENSIONS, "confidence_bin",
+    "level", "day", "key", "tenant", "action", *DIMENSIONS, "confidence_bin",
     "events", "weight", "score_sum",
 )  # fmt: skip
 
@@ -43,13 +54,38 @@ def roll_ups(rows: Iterable[FeedbackRow]) -> list[Values]:
     sums: dict[Values, list[float]] = {}
     for row in rows:
         texts = tuple(value or "" for value in _roll_up_fields(row))
-        key = (row.received_at // DAY_MS, *texts, confidence_bin(row.confidence))
-        total = sums.setdefault(key, [0, 0.0, 0])
-        total[0] += 1
-        total[1] += row.weight
-        total[2] += row.score or 0
-    made = [(day, roll_up_key(rest), *rest, *total) for (day, *rest), total in sums.items()]
-    return sorted(made, key=lambda values: values[:2])
+        key = (ALL_APART, row.received_at // DAY_MS, *texts, confidence_bin(row.confidence))
+        _add(sums, key, (1, row.weight, row.score or 0))
+    for key, total in list(sums.items()):
+        for level in range(TOGETHER, ALL_APART):
+            _add(sums, (level, *key[1:4], *_kept_apart(level, key[4:])), total)
+    made = [
+        (level, day, roll_up_key(rest), *rest, *total)
+        for (level, day, *rest), total in sums.items()
+    ]
+    return sorted(made, key=lambda values: values[:3])
+
+
+def _add(sums: dict[Values, list[float]], key: Values, added: Sequence[float]) -> None:
+    total = sums.setdefault(key, [0, 0.0, 0])
+    for n, value in enumerate(added):
+        total[n] += value
+
+
+def _kept_apart(level: int, values: Values) -> Values:
+    nothing = ("",) * len(DIMENSIONS) + (NO_BIN,)
+    return tuple(
+        value if n + 1 == level else none
+        for n, (value, none) in enumerate(zip(values, nothing, strict=True))
+    )
+
+
+def level_of(names: Iterable[str]) -> int:
+    """Return the coarsest level that keeps these columns apart."""
+    used = [n for n, name in enumerate(_LEVELLED, 1) if name in set(names)]
+    if len(used) > 1:
+        return ALL_APART
+    return used[0] if used else TOGETHER
 
 
 def roll_up_key(dimensions: Sequence[Any]) -> bytes:
@@ -144,7 +180,8 @@ def _from_days(
     columns: Sequence[str], where: Filter, days: tuple[int, int | None], mark: str
 ) -> Query:
     query = Query(mark)
-    tests = [f"tenant = {query.give(where.tenant)}"]
+    level = level_of([*columns, *_filtered(where)])
+    tests = [f"tenant = {query.give(where.tenant)}", f"level = {query.give(level)}"]
     if days[0]:
         tests.append(f"day >= {query.give(days[0])}")
     if days[1] is not None:
@@ -189,6 +226,12 @@ def row_tests(
         if value is not None:
             tests.append(f"{prefix}{name} = {query.give(value)}")
     return tests
+
+
+def _filtered(where: Filter) -> list[str]:
+    """Return the dimensions that a filter asks about."""
+    names = [name for name in DIMENSIONS if getattr(where, name) is not None]
+    return [*names, "confidence_bin"] if where.min_confidence is not None else names
 
 
 def _dimension_tests(where: Filter, query: Query) -> list[str]:

@@ -78,10 +78,11 @@ CREATE TABLE dead_letters (
     attempts integer NOT NULL DEFAULT 1
 );
 
--- One row per day (days since 1970-01-01, UTC), combination and shard; key is a hash of the
--- combination. Each connection adds to a shard of its own, so that the commits of several nodes do
+-- One row per level of detail, day (days since 1970-01-01, UTC), combination, of which key is a
+-- hash, and shard. Each connection adds to a shard of its own, so that the commits of several nodes do
 -- not wait for one another's rows.
 CREATE TABLE feedback_days (
+    level smallint NOT NULL,
     day integer NOT NULL,
     key bytea NOT NULL,
     shard smallint NOT NULL,
@@ -97,5 +98,11 @@ CREATE TABLE feedback_days (
     events bigint NOT NULL,
     weight double precision NOT NULL,
     score_sum bigint NOT NULL,
-    PRIMARY KEY (tenant, day, key, shard)
+    PRIMARY KEY (tenant, level, day, key, shard)
 ) WITH (fillfactor = 80);
+
+-- Judgements whose id tells no time belong to the month in which they arrived.
+CREATE INDEX feedback_timeless ON feedback_default (received_at);
+
+-- For what is removed after its time, of all tenants.
+CREATE INDEX interactions_age ON interactions (started_at);

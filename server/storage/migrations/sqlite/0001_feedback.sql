@@ -74,8 +74,10 @@ CREATE TABLE dead_letters (
     attempts INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 
--- One row per day (days since 1970-01-01, UTC) and combination; key is a hash of the combination.
+-- One row per level of detail, day (days since 1970-01-01, UTC) and combination, of which key is
+-- a hash.
 CREATE TABLE feedback_days (
+    level INTEGER NOT NULL,
     day INTEGER NOT NULL,
     key BLOB NOT NULL,
     tenant TEXT NOT NULL,
@@ -90,5 +92,11 @@ CREATE TABLE feedback_days (
     events INTEGER NOT NULL,
     weight REAL NOT NULL,
     score_sum INTEGER NOT NULL,
-    PRIMARY KEY (tenant, day, key)
+    PRIMARY KEY (tenant, level, day, key)
 ) STRICT, WITHOUT ROWID;
+
+-- Judgements whose id tells no time belong to the month in which they arrived.
+CREATE INDEX feedback_timeless ON feedback (received_at) WHERE substr(event_id, 15, 1) <> '7';
+
+-- For what is removed after its time, of all tenants.
+CREATE INDEX interactions_age ON interactions (started_at);
