@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
-from server.config.read import SettingsError, read_settings
-from server.config.settings import Settings
-
-DEFAULT_URL = "ws://127.0.0.1:8080/ws"
+from server.cli import store_commands
+from server.cli.letter_commands import dlq_app
+from server.cli.options import (
+    DEFAULT_URL,
+    CacheUrl,
+    CatalogFile,
+    DataDir,
+    EnvFile,
+    Host,
+    Insecure,
+    LogUrl,
+    Manuals,
+    ModelChain,
+    Port,
+    PromptsDir,
+    Store,
+    Url,
+    Workers,
+    fail,
+    read_options,
+)
 
 app = typer.Typer(
     name="manicule",
@@ -35,50 +50,6 @@ app = typer.Typer(
 )
 catalog_app = typer.Typer(no_args_is_help=True, help="Make and check catalog files.")
 app.add_typer(catalog_app, name="catalog")
-
-Url = Annotated[str, typer.Option(help="The server's socket.", metavar="URL")]
-EnvFile = Annotated[
-    Path | None,
-    typer.Option(help="File of variables. Default: .env in this folder, if there.", metavar="FILE"),
-]
-Host = Annotated[str | None, typer.Option(help="Address. Default: 127.0.0.1.", metavar="HOST")]
-Port = Annotated[
-    str | None, typer.Option(help="Port; 0 picks a free one. Default: 8080.", metavar="PORT")
-]
-Workers = Annotated[str | None, typer.Option(help="Processes that share the port.", metavar="N")]
-Insecure = Annotated[
-    bool | None,
-    typer.Option("--insecure", help="Listen on other addresses than this machine's without keys."),
-]
-Manuals = Annotated[
-    str | None, typer.Option(help="Folder of PDF, HTML, Markdown or text files.", metavar="FOLDER")
-]
-CatalogFile = Annotated[
-    str | None, typer.Option(help="Catalog file, TOML or JSON.", metavar="FILE")
-]
-ModelChain = Annotated[
-    str | None,
-    typer.Option(
-        help="Models, tried in order: gemini:NAME, openai:NAME, gemini-sdk:NAME, extractive, "
-        "scripted:FILE.",
-        metavar="CHAIN",
-    ),
-]
-CacheUrl = Annotated[
-    str | None, typer.Option(help="Redis for manual texts and answers.", metavar="URL")
-]
-LogUrl = Annotated[
-    str | None, typer.Option(help="Redis for answer logs and feedback.", metavar="URL")
-]
-Store = Annotated[
-    str | None, typer.Option(help="SQLite or PostgreSQL: the store of record.", metavar="URL")
-]
-DataDir = Annotated[
-    str | None, typer.Option(help="Everything kept on disk. Default: data.", metavar="FOLDER")
-]
-PromptsDir = Annotated[
-    str | None, typer.Option(help="Prompts that add to the built-in ones.", metavar="FOLDER")
-]
 
 
 def _version(wanted: bool) -> None:
@@ -135,7 +106,7 @@ def serve(
     - `manicule serve --manuals ~/Manuals --port 9000`
     - `MANICULE_GEMINI_API_KEY=... manicule serve --model gemini:gemini-2.5-flash,extractive`
     """
-    settings = _settings(context.params)
+    settings = read_options(context.params)
     from server.cli.shared_metrics import share_metrics
 
     if settings.workers > 1:
@@ -218,10 +189,14 @@ def check(
 
     Example: `manicule check --manuals ~/Manuals --cache-url redis://127.0.0.1:6379/0`
     """
-    settings = _settings(context.params)
+    settings = read_options(context.params)
     from server.cli.checking import run_check
 
     raise typer.Exit(run_check(settings))
+
+
+store_commands.add_to(app)
+app.add_typer(dlq_app, name="dlq")
 
 
 @catalog_app.command("build")
@@ -244,7 +219,7 @@ def catalog_build(
         catalog = catalog_from_folder(folder)
         text = dump_toml(catalog, relative_to=output.absolute().parent if output else None)
     except CatalogError as error:
-        _fail(error.problems, 1)
+        fail(error.problems, 1)
     if output is None:
         sys.stdout.write(text)
         return
@@ -252,27 +227,7 @@ def catalog_build(
         with output.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        _fail((f"{output}: is there already. Remove it or name another file.",), 1)
+        fail((f"{output}: is there already. Remove it or name another file.",), 1)
     except OSError as error:
-        _fail((f"{output}: cannot be written ({error.strerror}). Choose another place.",), 1)
+        fail((f"{output}: cannot be written ({error.strerror}). Choose another place.",), 1)
     typer.echo(f"{len(catalog)} products in {output}. Next: manicule serve --catalog {output}")
-
-
-def _settings(words: Mapping[str, Any]) -> Settings:
-    """Read the settings; `words` are a command's options, of which all but one are settings."""
-    given = {name: value for name, value in words.items() if name != "env_file"}
-    env_file: Path | None = words["env_file"]
-    if env_file is None and Path(".env").is_file():
-        env_file = Path(".env")
-    try:
-        return read_settings(given, os.environ, env_file)
-    except SettingsError as error:
-        _fail(error.problems, 2)
-
-
-def _fail(problems: tuple[str, ...], code: int) -> NoReturn:
-    from server.cli.text import one_line
-
-    for problem in problems:
-        sys.stderr.write(f"{one_line(problem)}\n")
-    raise typer.Exit(code)
