@@ -39,6 +39,7 @@ from server.endpoints.feedback_api import (
     rejections_endpoint,
 )
 from server.endpoints.node import Node
+from server.endpoints.openapi import build_openapi
 from server.endpoints.origins import OriginRule
 from server.endpoints.pages import page_routes
 from server.endpoints.principals import KeyRing
@@ -386,6 +387,7 @@ def build_routes(node: Node, readiness: Readiness) -> list[BaseRoute]:
         Route("/ready", ready_endpoint(node, readiness.look)),
         Route("/metrics", metrics_endpoint(node)),
         Route("/asyncapi.json", document_endpoint(build_document(SERVER_VERSION))),
+        Route("/openapi.json", document_endpoint(build_openapi(SERVER_VERSION))),
         *page_routes(),
     ]
 

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,9 +15,16 @@ from protocol.messages import FeedbackCreate
 from server.endpoints.node import Node
 from server.endpoints.principals import Principal
 from server.endpoints.rest import HTTPEndpoint, guarded, json_response, read_body
+from server.endpoints.results import (
+    MAX_BULK,
+    BulkResult,
+    BulkResults,
+    Rejection,
+    Rejections,
+    Taken,
+)
 from server.storage.records import FeedbackRow
 
-MAX_BULK = 500  # what a group commit takes in one go, and what a person selects at most
 MAX_BULK_BYTES = 2 * 2**20
 
 
@@ -28,7 +34,7 @@ def create_feedback_endpoint(node: Node) -> HTTPEndpoint:
     async def endpoint(request: Request, principal: Principal) -> Response:
         obj = parse_object(await read_body(request, node.max_body_bytes))
         result = await _take(node, obj, principal, request)
-        return json_response(result, 200 if result["duplicate"] else 201)
+        return json_response(result, 200 if result.duplicate else 201)
 
     return guarded(node, "user", endpoint)
 
@@ -46,7 +52,7 @@ def bulk_feedback_endpoint(node: Node) -> HTTPEndpoint:
         results = await asyncio.gather(
             *(_take_one(node, item, principal, request) for item in events)
         )
-        return json_response({"results": results}, 207)
+        return json_response(BulkResults(results=tuple(results)), 207)
 
     return guarded(node, "user", endpoint)
 
@@ -68,7 +74,7 @@ def reject_endpoint(node: Node) -> HTTPEndpoint:
             "action": "reject",
         }
         result = await _take(node, obj, principal, request)
-        return json_response(result, 200 if result["duplicate"] else 201)
+        return json_response(result, 200 if result.duplicate else 201)
 
     return guarded(node, "user", endpoint)
 
@@ -79,30 +85,30 @@ def rejections_endpoint(node: Node) -> HTTPEndpoint:
     async def endpoint(request: Request, principal: Principal) -> Response:
         response_id = request.path_params["response_id"]
         rows = await node.feedback.store.feedback_of(response_id, principal.tenant)
-        rejections = [_shown(row) for row in rows if row.action == "reject"]
-        return json_response({"response_id": response_id, "rejections": rejections}, 200)
+        rejections = tuple(_shown(row) for row in rows if row.action == "reject")
+        return json_response(Rejections(response_id=response_id, rejections=rejections))
 
     return guarded(node, "viewer", endpoint)
 
 
-async def _take_one(
-    node: Node, item: object, principal: Principal, request: Request
-) -> dict[str, Any]:
+async def _take_one(node: Node, item: object, principal: Principal, request: Request) -> BulkResult:
     """Take one of many: its error is its result."""
     try:
         if not isinstance(item, dict):
             raise EventError("invalid_event", "A judgement must be an object", param="events")
-        result = await _take(node, item, principal, request)
-        return {"status": 200 if result["duplicate"] else 201, **result}
+        taken = await _take(node, item, principal, request)
     except EventError as error:
         node.metrics.count("errors_total", error.code)
-        facts = msgspec.to_builtins(error_facts(error))
-        return {"status": ERRORS[error.code].http_status, "error": facts}
+        return BulkResult(status=ERRORS[error.code].http_status, error=error_facts(error))
+    return BulkResult(
+        status=200 if taken.duplicate else 201,
+        event_id=taken.event_id,
+        level=taken.level,
+        duplicate=taken.duplicate,
+    )
 
 
-async def _take(
-    node: Node, obj: dict[str, Any], principal: Principal, request: Request
-) -> dict[str, Any]:
+async def _take(node: Node, obj: dict[str, Any], principal: Principal, request: Request) -> Taken:
     event = decode_object(obj, default_type="feedback.create")
     if not isinstance(event, FeedbackCreate):
         raise EventError("invalid_event", "Only feedback.create is taken here", param="type")
@@ -115,16 +121,16 @@ async def _take(
         error.event_id = event.event_id
         raise
     node.metrics.count("feedback_total", event.action)
-    return {"event_id": event.event_id, "level": ack.level, "duplicate": ack.duplicate}
+    return Taken(event_id=event.event_id, level=ack.level, duplicate=ack.duplicate)
 
 
-def _shown(row: FeedbackRow) -> dict[str, Any]:
-    return {
-        "event_id": row.event_id,
-        "item_id": row.item_id,
-        "tags": row.tags,
-        "comment": row.comment,
-        "metadata": row.metadata,
-        "occurred_at": row.occurred_at,
-        "received_at": row.received_at,
-    }
+def _shown(row: FeedbackRow) -> Rejection:
+    return Rejection(
+        event_id=row.event_id,
+        item_id=row.item_id,
+        tags=row.tags,
+        comment=row.comment,
+        metadata=row.metadata,
+        occurred_at=row.occurred_at,
+        received_at=row.received_at,
+    )

@@ -330,7 +330,8 @@ async def test_a_judgement_is_stored_though_its_sender_has_gone():
         rig.store.write = gated
         port = int(url.rsplit(":", 1)[1])
         body = json.dumps(judging(final.id)).encode()
-        head = f"POST /api/v1/feedback HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = "POST /api/v1/feedback HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(head.encode() + body)
         async with asyncio.timeout(10):
