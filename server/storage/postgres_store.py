@@ -80,7 +80,8 @@ _ADD_ROLL_UPS = (
     f"INSERT INTO feedback_days AS d (shard, {', '.join(ROLL_UP_COLUMNS)})"  # noqa: S608 - our own names
     f" SELECT pg_backend_pid() % {SHARDS}, u.* FROM {_unnest(ROLL_UP_COLUMNS)} u"
     " ON CONFLICT (tenant, level, day, key, shard) DO UPDATE SET"
-    " events = d.events + excluded.events, weight = d.weight + excluded.weight, score_sum = d.score_sum + excluded.score_sum"
+    " events = d.events + excluded.events, weight = d.weight + excluded.weight,"
+    " score_sum = d.score_sum + excluded.score_sum"
 )
 _PAYLOAD_HASHES = (
     "SELECT f.event_id, f.tenant, f.payload_sha256 FROM feedback f"
