@@ -8,8 +8,9 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from server.cli.client import Event
 from server.cli.text import one_line, plain
+
+Event = Mapping[str, Any]
 
 _CARDS: Final = {
     "warning": ("Warning", "bold red"),

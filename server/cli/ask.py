@@ -14,8 +14,8 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from server.cli.answer import AnswerView
-from server.cli.client import CannotConnectError, Client, Event, LostError, RefusedError, connect
+import manicule
+from server.cli.answer import AnswerView, Event
 from server.cli.text import one_line
 
 COMPLETED: Final = 0
@@ -63,17 +63,17 @@ def _run(coroutine: object) -> int:
     assert asyncio.iscoroutine(coroutine)
     try:
         return int(asyncio.run(coroutine))
-    except CannotConnectError as error:
+    except manicule.CannotConnectError as error:
         return _complain(error, CANNOT_CONNECT)
     except UnclearProductError as error:
         return _complain(error, USAGE)
-    except (LostError, RefusedError) as error:
+    except manicule.Error as error:
         return _complain(error, FAILED)
     except (KeyboardInterrupt, asyncio.CancelledError):
         return CANCELLED
     except (AttributeError, KeyError, TypeError, ValueError):
         # Fields of the wrong kind: not our protocol, or one that is far newer than we are.
-        return _complain(LostError("The server's events do not fit. Compare versions."), FAILED)
+        return _complain(ValueError("The server's events do not fit. Compare versions."), FAILED)
 
 
 def _complain(error: Exception, code: int) -> int:
@@ -85,20 +85,21 @@ def _complain(error: Exception, code: int) -> int:
 
 async def _ask(question: Question) -> int:
     out = Console(highlight=False, soft_wrap=True)
-    async with connect(question.url) as client:
+    async with manicule.connect(question.url) as client:
         product = await find_product(client, question.product)
         if not question.as_json:
             name = one_line(f"{product.get('brand', '')} {product.get('name', '')}")
             out.print(Text(f"{name} ({one_line(product['id'])})\n", style="bold"))
         view = AnswerView(out, _progress_console())
         last: Event = {}
-        with _cancel_on_interrupt(client):
-            async for event in client.ask(
-                question.text,
-                product_id=product["id"],
-                scenario=question.scenario,
-                language=question.language,
-            ):
+        answer = client.ask(
+            question.text,
+            product_id=product["id"],
+            scenario=question.scenario,
+            language=question.language,
+        )
+        with _cancel_on_interrupt(answer):
+            async for event in answer.objects():
                 last = event
                 if question.as_json:
                     sys.stdout.write(json.dumps(event) + "\n")
@@ -109,12 +110,12 @@ async def _ask(question: Question) -> int:
     return codes.get(last.get("type", ""), FAILED)
 
 
-async def find_product(client: Client, given: str) -> Event:
+async def find_product(client: manicule.Client, given: str) -> Event:
     """Return the one product that `given` means: its id, its name, or nearly so.
 
     Raises `UnclearProductError` with those that it may mean.
     """
-    found = await client.search(given[:200], limit=6)
+    found = await _find(client, given[:200], limit=6)
     for product in found:
         names = (product.get("id", ""), product.get("name", ""))
         if given.casefold() in [str(name).casefold() for name in names]:
@@ -131,13 +132,19 @@ async def find_product(client: Client, given: str) -> Event:
     raise UnclearProductError("\n".join(lines))
 
 
+async def _find(client: manicule.Client, query: str, limit: int) -> list[Event]:
+    """Search; products as the server sends them, so that a newer one's additions pass through."""
+    event = await client.request("catalog.search", query=query, limit=limit)
+    return list(event.get("products", []))
+
+
 def _product_line(product: Event) -> str:
     name = one_line(f"{product.get('brand', '')} {product.get('name', '')}")
     return f"{one_line(product.get('id', '')):<24}  {name}"
 
 
 @contextlib.contextmanager
-def _cancel_on_interrupt(client: Client) -> Iterator[None]:
+def _cancel_on_interrupt(answer: manicule.Answer) -> Iterator[None]:
     """The first Ctrl-C cancels the answer on the server, the second (or silence) ends at once."""
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
@@ -145,10 +152,10 @@ def _cancel_on_interrupt(client: Client) -> Iterator[None]:
     running: list[asyncio.Task[None]] = []
 
     def interrupt() -> None:
-        if running or client.response_id is None:
+        if running or answer.id is None or answer.is_over:
             main.cancel()
             return
-        running.append(loop.create_task(client.cancel(), name="cancel-answer"))
+        running.append(loop.create_task(_cancel(answer), name="cancel-answer"))
         loop.call_later(CANCEL_WAIT_S, main.cancel)
 
     loop.add_signal_handler(signal.SIGINT, interrupt)
@@ -158,14 +165,19 @@ def _cancel_on_interrupt(client: Client) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
+async def _cancel(answer: manicule.Answer) -> None:
+    with contextlib.suppress(manicule.ConnectionLostError):
+        await answer.cancel()
+
+
 def _progress_console() -> Console | None:
     console = Console(stderr=True)
     return console if console.is_terminal and not console.is_dumb_terminal else None
 
 
 async def _search(query: str, url: str, limit: int, as_json: bool) -> int:
-    async with connect(url) as client:
-        found = await client.search(query, limit)
+    async with manicule.connect(url) as client:
+        found = await _find(client, query, limit)
     out = Console(highlight=False, soft_wrap=True)
     for product in found:
         if as_json:

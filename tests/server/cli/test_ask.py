@@ -7,7 +7,7 @@ import signal
 import pytest
 from websockets.asyncio.server import serve
 
-from server.cli.client import LostError, connect
+import manicule as library
 
 QUESTION = "How do I reset it?"
 
@@ -165,8 +165,8 @@ async def test_another_server_is_exit_code_3(manicule, fake_server):
 @pytest.mark.parametrize("frame", ["not json", "[]", '{"type": 3}', "\x1b]0;x\x07"])
 async def test_what_is_no_event_ends_it(fake_server, frame: str):
     fake_server.greeting = frame
-    with pytest.raises(LostError):
-        async with connect(fake_server.url):
+    with pytest.raises(library.ConnectionLostError):
+        async with library.connect(fake_server.url):
             pass
 
 
