@@ -121,12 +121,11 @@ class SqliteStore:
             after = feedback.event_id
 
     async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
-        """Remove one person's judgements, interactions and dead letters in one transaction."""
-        return await self._writer.run(
-            lambda connection: in_transaction(
-                connection, lambda: _erase(connection, user_id, tenant)
-            )
-        )
+        """Remove one person's judgements, interactions and dead letters in one transaction.
+
+        Their bytes leave the file too, and its log unless another process is reading just then.
+        """
+        return await self._writer.run(lambda connection: _erase_all(connection, user_id, tenant))
 
     async def months(self) -> list[str]:
         """Return the months that hold judgements."""
@@ -244,6 +243,12 @@ def _letters(connection: sqlite3.Connection, limit: int, after: int) -> list[Dea
 def _drop_letters(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
     statement = "DELETE FROM dead_letters WHERE id = ?"
     return sum(connection.execute(statement, (one,)).rowcount for one in ids)
+
+
+def _erase_all(connection: sqlite3.Connection, user_id: str, tenant: str) -> dict[str, int]:
+    counts = in_transaction(connection, lambda: _erase(connection, user_id, tenant))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return counts
 
 
 def _erase(connection: sqlite3.Connection, user_id: str, tenant: str) -> dict[str, int]:

@@ -96,6 +96,8 @@ def connect(path: Path, busy_s: float = BUSY_S) -> sqlite3.Connection:
         # On macOS a sync reaches the disk only with this; elsewhere it does nothing.
         connection.execute("PRAGMA fullfsync = ON")
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        # What is erased is overwritten, not only unlinked.
+        connection.execute("PRAGMA secure_delete = ON")
     except sqlite3.Error:
         connection.close()
         raise

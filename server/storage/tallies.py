@@ -31,6 +31,8 @@ DIMENSIONS = ("item_type", "product_id", "scenario", "model", "prompt_version", 
 
 _LEVELLED = (*DIMENSIONS, "confidence_bin")
 
+_NOTHING = ("",) * len(DIMENSIONS) + (NO_BIN,)
+
 TOGETHER = 0
 """Roll-up level with nothing kept apart but day, tenant and action."""
 
@@ -54,30 +56,36 @@ def roll_ups(rows: Iterable[FeedbackRow]) -> list[Values]:
     sums: dict[Values, list[float]] = {}
     for row in rows:
         texts = tuple(value or "" for value in _roll_up_fields(row))
-        key = (ALL_APART, row.received_at // DAY_MS, *texts, confidence_bin(row.confidence))
-        _add(sums, key, (1, row.weight, row.score or 0))
-    for key, total in list(sums.items()):
-        for level in range(TOGETHER, ALL_APART):
-            _add(sums, (level, *key[1:4], *_kept_apart(level, key[4:])), total)
-    made = [
-        (level, day, roll_up_key(rest), *rest, *total)
-        for (level, day, *rest), total in sums.items()
-    ]
+        key = (row.received_at // DAY_MS, *texts, confidence_bin(row.confidence))
+        _add(sums, key, 1, row.weight, row.score or 0)
+    coarse: dict[Values, list[float]] = {}
+    for (day, tenant, action, *values), total in sums.items():
+        _add(coarse, (TOGETHER, day, tenant, action, None), *total)
+        for level, value in enumerate(values, TOGETHER + 1):
+            _add(coarse, (level, day, tenant, action, value), *total)
+    made = [_roll_up(ALL_APART, day, rest, total) for (day, *rest), total in sums.items()]
+    for (level, day, tenant, action, value), total in coarse.items():
+        kept = list(_NOTHING)
+        if level != TOGETHER:
+            kept[level - 1] = value
+        made.append(_roll_up(level, day, [tenant, action, *kept], total))
     return sorted(made, key=lambda values: values[:3])
 
 
-def _add(sums: dict[Values, list[float]], key: Values, added: Sequence[float]) -> None:
-    total = sums.setdefault(key, [0, 0.0, 0])
-    for n, value in enumerate(added):
-        total[n] += value
+def _add(
+    sums: dict[Values, list[float]], key: Values, events: float, weight: float, score: float
+) -> None:
+    total = sums.get(key)
+    if total is None:
+        sums[key] = [events, weight, score]
+    else:
+        total[0] += events
+        total[1] += weight
+        total[2] += score
 
 
-def _kept_apart(level: int, values: Values) -> Values:
-    nothing = ("",) * len(DIMENSIONS) + (NO_BIN,)
-    return tuple(
-        value if n + 1 == level else none
-        for n, (value, none) in enumerate(zip(values, nothing, strict=True))
-    )
+def _roll_up(level: int, day: int, rest: Sequence[Any], total: Sequence[float]) -> Values:
+    return (level, day, roll_up_key(rest), *rest, *total)
 
 
 def level_of(names: Iterable[str]) -> int:

@@ -182,6 +182,18 @@ async def test_f18_a_write_that_the_disk_refuses_is_not_confirmed(opened, tmp_pa
     assert len(await stored_ids(await opened())) == 1
 
 
+async def test_what_is_erased_leaves_the_files(opened, tmp_path):
+    store = await opened()
+    secret, kept = "Vogelscheuche" * 20, "Kaffeemaschine" * 20
+    rows = [judgement(comment=secret, user_id="u") for _ in range(50)]
+    await store.write([*rows, *(judgement(comment=kept) for _ in range(50))])
+    await store.put_dead_letter(b'{"user_id": "u", "comment": "Vogelscheuche"}', "", 0)
+    await store.erase_user("u")
+    data = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"Vogelscheuche" not in data
+    assert b"Kaffeemaschine" in data
+
+
 @pytest.mark.parametrize("content", [b"no database at all" * 1000, b"SQLite format 3\x00" * 100])
 async def test_a_file_that_is_no_database_is_told(opened, tmp_path, content):
     (tmp_path / "manicule.db").write_bytes(content)
