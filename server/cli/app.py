@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from server.cli import store_commands
+from server.cli.auditing import audit_app
 from server.cli.letter_commands import dlq_app
 from server.cli.options import (
     DEFAULT_URL,
@@ -197,6 +198,7 @@ def check(
 
 store_commands.add_to(app)
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(audit_app, name="audit")
 
 
 @catalog_app.command("build")

@@ -10,14 +10,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-import typer
-from rich import box
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from rich.text import Text
 
-from server.cli.stats import make_console
+from server.cli.stats import make_console, make_table
 from server.cli.stores import DONE, FAILED, complain, run_on_store
 from server.cli.text import one_line
 from server.config.settings import Settings
@@ -43,7 +40,7 @@ def run_list(settings: Settings, *, limit: int, after: int, as_json: bool) -> in
         if not letters:
             sys.stdout.write("No dead letters.\n")
             return DONE
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table = make_table()
         table.add_column("id", justify="right", no_wrap=True)
         table.add_column("received (UTC)", no_wrap=True)
         table.add_column("bytes", justify="right", no_wrap=True)
@@ -131,14 +128,14 @@ def run_purge(
 
 def confirmed(question: str) -> bool:
     """Ask on the terminal; False, and a line that says so, for no and where nobody answers."""
-    try:
-        agreed = typer.confirm(question, err=True)
-    except typer.Abort:
-        sys.stderr.write("\n")
-        agreed = False
-    if not agreed:
-        complain("Nothing was removed. Say --yes to be asked nothing.", FAILED)
-    return agreed
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if answer.strip().casefold() in ("y", "yes"):
+        return True
+    sys.stderr.write("" if answer.endswith("\n") else "\n")
+    complain("Nothing was removed. Say --yes to be asked nothing.", FAILED)
+    return False
 
 
 def time_text(time_ms: int) -> str:

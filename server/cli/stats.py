@@ -76,6 +76,11 @@ def make_console() -> Console:
     return console
 
 
+def make_table() -> Table:
+    """Return an empty table that leaves its columns most of the line."""
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+
+
 class StatsView:
     """Draws results on a console."""
 
@@ -104,11 +109,12 @@ class StatsView:
 
     def show_groups(self, found: Acceptance) -> None:
         """Draw a row for each group."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        self._out.print()
+        table = make_table()
         for name in found.by:
             table.add_column(name, overflow="fold")
         table.add_column("decided", justify="right", no_wrap=True)
-        table.add_column("acc / mod / rej", justify="right", no_wrap=True)
+        table.add_column("acc/mod/rej", justify="right", no_wrap=True)
         table.add_column("acceptance (95 %)", min_width=RATE_CHARS)
         table.add_column("rating", no_wrap=True)
         for group in found.groups:
@@ -117,7 +123,7 @@ class StatsView:
             table.add_row(
                 *(_key(group.key[name]) for name in found.by),
                 _count(counts.decided),
-                " / ".join(map(_count, parts)),
+                "/".join(map(_count, parts)),
                 _rate_cell(group.acceptance_rate),
                 _rating_cell(group.rating),
             )
@@ -143,7 +149,8 @@ class StatsView:
             self._show_points(points, most)
 
     def _show_points(self, points: Sequence[Point], most: float) -> None:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        self._out.print()
+        table = make_table()
         table.add_column("from", no_wrap=True)
         table.add_column("days", justify="right")
         table.add_column("decided", justify="right")
@@ -172,7 +179,7 @@ def _rate(rate: Rate) -> str:
 
 
 def _rate_cell(rate: Rate) -> Text:
-    return Text(_rate(rate), style="dim") if rate.value is None else Text(_rate(rate))
+    return Text(rate.reason or "", style="dim") if rate.value is None else Text(_rate(rate))
 
 
 def _rating(rating: Rating) -> str:
