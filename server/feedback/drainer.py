@@ -91,6 +91,7 @@ class Drainer:
         self._on_fatal = on_fatal
         self._task: asyncio.Task[None] | None = None
         self._unfinished = False
+        self._closing = False
 
     def start(self) -> None:
         """Start draining; call it in the running event loop."""
@@ -99,6 +100,7 @@ class Drainer:
 
     async def aclose(self) -> None:
         """End at once; what was not acknowledged is drained by another, or after a restart."""
+        self._closing = True  # client libraries have been seen to swallow a cancellation
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -172,7 +174,7 @@ class Drainer:
 
     async def _drain(self) -> None:
         failures = 0
-        while True:
+        while not self._closing:
             try:
                 moved = await self.step()
             except (StoreUnavailableError, JournalError) as error:

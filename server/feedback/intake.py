@@ -32,8 +32,8 @@ RETENTION_MS = 400 * 86_400_000
 class AnswerFacts:
     """What is known of an answer, from its receipt or from where it was made or stored.
 
-    `tenant` and `user_id` are of the asker; None is unknown, as the user in a receipt. `items` maps an item
-    id to its type.
+    `tenant` and `user_id` are of the asker; None is unknown, as the user in a receipt. `items`
+    maps an item id to its type.
     """
 
     response_id: str
@@ -93,8 +93,9 @@ def resolve(
     """Return the facts of the answer that `event` judges.
 
     A receipt suffices; without one the answer must be `known` here. Either way it must be of the
-    same tenant, and a known one, when `owner` is given, asked by that user. Raises `EventError`: `invalid_receipt`, or
-    `response_not_found` in the same words whether the answer is unknown or somebody else's.
+    same tenant, and a known one, when `owner` is given, asked by that user. Raises `EventError`:
+    `invalid_receipt`, or `response_not_found` in the same words whether the answer is unknown or
+    somebody else's.
     """
     signed = None if event.receipt is UNSET else verify(event.receipt, keys)
     if signed is not None and signed.response_id != event.response_id:

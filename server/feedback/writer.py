@@ -27,12 +27,11 @@ from server.storage.store import Store, StoreUnavailableError
 log = structlog.get_logger()
 
 MAX_ROWS = 1000
-"""Rows of one commit: what PostgreSQL takes in some 10 ms."""
-
 MAX_BATCH_BYTES = 2**20
+"""Of one commit: what PostgreSQL takes in some 10 ms."""
 
 MAX_QUEUE_BYTES = 8 * 2**20
-"""Encoded rows that may wait, for judgements and for interactions each; beyond it, refused."""
+"""Encoded rows that may wait, judgements and interactions each; beyond it, refused."""
 
 COMMIT_TIMEOUT_S = 0.25
 """How long the store may take before the journal is asked instead."""
@@ -92,6 +91,7 @@ class Writer:
         self._rows = WaitingRows(max_queue_bytes)
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+        self._stopped = asyncio.Event()
         self._failures = 0
         self._pausing = False
         self._attempt_at: float | None = None
@@ -101,7 +101,7 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """How many rows wait for their fate."""
+        """Rows without outcome."""
         return self._rows.rows
 
     @property
@@ -155,6 +155,7 @@ class Writer:
         self._rows.wake()
         if self._tasks:
             await asyncio.wait(self._tasks[:1], timeout=drain_s)
+        self._stopped.set()  # client libraries have been seen to swallow a cancellation
         running = [*self._tasks, *([self._spilling] if self._spilling else [])]
         for task in running:
             task.cancel()
@@ -166,13 +167,11 @@ class Writer:
     def _admit(self, waiting: Waiting) -> bool:
         return self.fatal is None and self._rows.put(waiting)
 
-    # From the queue to the store.
-
     async def _write(self) -> None:
-        while not (self._closing and not self._rows.rows):
+        while not self._stopped.is_set() and not (self._closing and not self._rows.rows):
             await self._rows.until(lambda: self._closing)
             self._rows.take(self._max_rows, self._max_bytes)
-            while batch := self._rows.flying():
+            while not self._stopped.is_set() and (batch := self._rows.flying()):
                 await self._attempt(batch)
 
     async def _attempt(self, batch: list[Waiting]) -> None:
@@ -260,10 +259,12 @@ class Writer:
             for waiting in batch:
                 if self._rows.settle(waiting, Ack("logged", duplicate=False)):
                     self._on_event("logged")
+            self._spill_again_at = 0.0
         except JournalError as error:
-            self._spill_again_at = self._clock() + self._commit_timeout_s
             self._on_event("journal_failed")
-            log.warning("journal_failed", reason=str(error))
+            if not self._spill_again_at:
+                log.warning("journal_failed", reason=str(error))
+            self._spill_again_at = self._clock() + self._commit_timeout_s
         finally:
             self._spilling = None
 
@@ -273,8 +274,6 @@ class Writer:
 
     def _unavailable(self, row: AnyRow) -> EventError:
         return outcomes.unavailable(row, retry_after_ms=int(500 * (1 + self._dice())))
-
-    # Ends.
 
     def _give_up(self) -> None:
         for waiting in self._rows.unsettled():

@@ -117,8 +117,17 @@ async def test_without_store_and_journal_nothing_is_acknowledged(store, writer_o
     assert caught.value.code == "store_unavailable"
     assert caught.value.retryable
     assert events["committed"] == events["logged"] == 0
+
+
+async def test_takes_rows_again_once_the_store_is_back(store, writer_of):
+    """A pause between attempts is shorter than senders wait."""
+    store.down = "08006"
+    writer = writer_of(store)
+    waiting = asyncio.create_task(writer.submit(feedback()))
+    await until(lambda: len(store.writes) > 3)
     store.down = None
-    assert (await writer.submit(feedback())).level == "committed"
+    assert (await waiting).level == "committed"
+    assert writer.working
 
 
 async def test_a_lost_reply_gives_one_outcome(store, writer_of):
