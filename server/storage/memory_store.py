@@ -9,16 +9,36 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 from msgspec import structs
 
 from server.storage.batches import Batch, Key, key_of
 from server.storage.columns import confidence_bin, feedback_values, interaction_values
 from server.storage.letters import is_about, plain
-from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
-from server.storage.store import Filter, GroupBy, Judged, RowRefusedError, Tally
+from server.storage.records import (
+    AnyRow,
+    DeadLetter,
+    FeedbackRow,
+    InteractionRow,
+    Written,
+    decode_row,
+    encode_row,
+)
+from server.storage.store import (
+    PAGE_ROWS,
+    Filter,
+    GroupBy,
+    Judged,
+    RowRefusedError,
+    StoreUnavailableError,
+    Tally,
+)
 from server.storage.tallies import DAY_MS, DIMENSIONS, merge
+
+MAX_INTEGER = 2**63 - 1
+"""What an integer column of the other stores holds."""
 
 
 @dataclass
@@ -33,12 +53,15 @@ class MemoryStore:
     _letters: dict[int, DeadLetter] = field(default_factory=dict)
     _erased: list[FeedbackRow] = field(default_factory=list)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _is_open: bool = False
 
     async def open(self) -> None:
-        """Nothing to open."""
+        """Take part from now on."""
+        self._is_open = True
 
     async def write(self, rows: Sequence[AnyRow]) -> list[Written]:
         """Keep all rows, or refuse the batch."""
+        self._require_open()
         batch = Batch(rows)
         for row in rows:
             _check(row)
@@ -59,6 +82,7 @@ class MemoryStore:
 
     async def put_dead_letter(self, original: bytes, reason: str, received_at: int) -> None:
         """Keep the bytes."""
+        self._require_open()
         letter_id = next(self._ids)
         self._letters[letter_id] = DeadLetter(
             id=letter_id, received_at=received_at, original=original, reason=plain(reason)
@@ -66,19 +90,23 @@ class MemoryStore:
 
     async def dead_letters(self, limit: int, after: int = 0) -> list[DeadLetter]:
         """Return letters by id."""
+        self._require_open()
         later = (letter for letter in self._letters.values() if letter.id > after)
         return list(itertools.islice(later, limit))
 
     async def drop_dead_letters(self, ids: Sequence[int]) -> int:
         """Forget letters."""
+        self._require_open()
         return sum(self._letters.pop(one, None) is not None for one in ids)
 
     async def interaction(self, response_id: str, tenant: str = "") -> InteractionRow | None:
         """Return one interaction."""
+        self._require_open()
         return self._interactions.get((response_id, tenant))
 
     async def feedback_of(self, response_id: str, tenant: str = "") -> list[FeedbackRow]:
         """Return the judgements of one answer."""
+        self._require_open()
         found = [
             row
             for row in self._feedback.values()
@@ -88,6 +116,10 @@ class MemoryStore:
 
     async def tally(self, by: Sequence[GroupBy], where: Filter) -> list[Tally]:
         """Count judgements; confidence is told apart by bins, as the roll-ups do."""
+        self._require_open()
+        for name in by:
+            if name not in get_args(GroupBy):
+                raise KeyError(name)
         floor = None if where.min_confidence is None else confidence_bin(where.min_confidence)
         rows = [row for row in self._feedback.values() if _matches(row, where)]
         if "user_id" not in by and where.user_id is None:
@@ -102,14 +134,31 @@ class MemoryStore:
         )
 
     async def judged(self, where: Filter, after: str = "") -> AsyncIterator[Judged]:
-        """Stream judgements with their interactions, as they are now."""
-        for row in sorted(self._feedback.values(), key=lambda row: row.event_id):
-            sure = where.min_confidence is None or (row.confidence or -1) >= where.min_confidence
-            if row.event_id > after and sure and _matches(row, where):
-                yield Judged(row, self._interactions.get((row.response_id, row.tenant)))
+        """Stream judgements with their interactions, a page at a time."""
+        while page := self._page(where, after):
+            for one in page:
+                yield one
+            after = page[-1].feedback.event_id
+
+    def _page(self, where: Filter, after: str) -> list[Judged]:
+        self._require_open()
+        floor = where.min_confidence
+        found = [
+            row
+            for row in self._feedback.values()
+            if row.event_id > after
+            and (floor is None or (row.confidence is not None and row.confidence >= floor))
+            and _matches(row, where)
+        ]
+        found.sort(key=lambda row: row.event_id)
+        return [
+            Judged(row, self._interactions.get((row.response_id, row.tenant)))
+            for row in found[:PAGE_ROWS]
+        ]
 
     async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
         """Forget one person's rows."""
+        self._require_open()
         owned: list[FeedbackRow] = [
             row
             for row in self._feedback.values()
@@ -134,22 +183,38 @@ class MemoryStore:
         return {"feedback": len(owned), "interactions": len(asked), "dead_letters": dropped}
 
     async def check(self) -> None:
-        """Memory is there."""
+        """Return while open."""
+        self._require_open()
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Be unavailable from now on."""
+        self._is_open = False
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise StoreUnavailableError("the store is not open", code="CLOSED")
 
 
 def _check(row: AnyRow) -> None:
     """Refuse what the other stores refuse; raises `RowRefusedError`."""
+    try:
+        decode_row(encode_row(row))  # checks each field's type
+    except (UnicodeEncodeError, OverflowError, TypeError, msgspec.MsgspecError) as error:
+        raise RowRefusedError(f"a field is not what it should be: {error}") from error
     if not isinstance(row, FeedbackRow):
         interaction_values(row)
+        _require_range("started_at", row.started_at, 0, MAX_INTEGER)
         return
     feedback_values(row)
-    if row.score is not None and not 1 <= row.score <= 5:
-        raise RowRefusedError("score is not 1 to 5")
-    if not 0 <= row.weight <= 1:
-        raise RowRefusedError("weight is not between 0 and 1")
+    _require_range("received_at", row.received_at, 0, MAX_INTEGER)
+    _require_range("weight", row.weight, 0, 1)
+    if row.score is not None:
+        _require_range("score", row.score, 1, 5)
+
+
+def _require_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise RowRefusedError(f"{name} is not between {least} and {most}")
 
 
 def _nameless(row: FeedbackRow) -> FeedbackRow:

@@ -68,7 +68,7 @@ class FaultyStore(MemoryStore):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_is_open=True)
         self.fault: Callable[[list], float | None] = lambda rows: None
         self.afterwards: Callable[[list], None] = lambda rows: None
         self.writes: list[int] = []
