@@ -232,3 +232,13 @@ async def test_f09_one_poison_row_among_a_thousand_is_found_by_halving(opened):
     assert refused == [rows[617]]
     assert writes <= 21
     assert len(await stored_ids(store)) == 999
+
+
+async def test_commits_reach_the_disk(opened):
+    store = await opened()
+    pragmas = {"synchronous": 2, "journal_mode": "wal", "secure_delete": 1, "fullfsync": 1}
+    for name, value in pragmas.items():
+        found = await store._writer.run(
+            lambda connection, name=name: connection.execute(f"PRAGMA {name}").fetchall()
+        )
+        assert found == [(value,)], name
