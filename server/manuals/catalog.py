@@ -3,7 +3,7 @@
     [[product]]
     id = "td-17"
     name = "TD-17"
-    brand = "Roland"
+    brand = "Korven"
     manual = { path = "td-17.pdf" }
 
 `load_catalog` reads one and reports every problem at once; `catalog_from_folder` makes one from
