@@ -58,6 +58,7 @@ from server.endpoints.statistics_api import (
     trends_endpoint,
     user_stats_endpoint,
 )
+from server.feedback.audit import AUDIT_FILE, AuditLog
 from server.feedback.drainer import Drainer
 from server.feedback.service import Feedback
 from server.feedback.writer import Writer
@@ -347,6 +348,7 @@ def _make_node(plan: Plan, answering: Answering, library: Library, feedback: Fee
         send_buffer_bytes=settings.send_buffer_bytes,
         slow_client_s=settings.slow_client_s,
         max_body_bytes=settings.max_frame_bytes,
+        audit=AuditLog(settings.data_dir / AUDIT_FILE, time.time),
     )
 
 

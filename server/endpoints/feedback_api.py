@@ -74,6 +74,9 @@ def reject_endpoint(node: Node) -> HTTPEndpoint:
             "action": "reject",
         }
         result = await _take(node, obj, principal, request)
+        if principal.may("annotator") and not node.keys.is_open and not result.duplicate:
+            response_id = request.path_params["response_id"]
+            await node.note("reject", principal, response_id=response_id, event_id=result.event_id)
         return json_response(result, 200 if result.duplicate else 201)
 
     return guarded(node, "user", endpoint)

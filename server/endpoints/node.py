@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
+from protocol.errors import ErrorCode, EventError
 from protocol.events import SessionFacts
+from protocol.rates import TokenBucket
 from server.answering.service import Answering
 from server.endpoints.origins import OriginRule
-from server.endpoints.principals import KeyRing
+from server.endpoints.principals import KeyRing, Principal
+from server.feedback.audit import Audit, AuditAction, Fact, MemoryAudit
 from server.feedback.service import Feedback
 from server.manuals.library import Library
 from server.manuals.products import Catalog
@@ -20,6 +24,8 @@ from server.manuals.search import ProductSearch
 from server.telemetry.metrics import Metrics
 
 log = structlog.get_logger("manicule")
+
+DENIALS_PER_MINUTE = 60  # a guesser of keys must not fill the disk; the metrics count them all
 
 
 class Drainable(Protocol):
@@ -53,9 +59,40 @@ class Node:
     send_buffer_bytes: int
     slow_client_s: float
     max_body_bytes: int
+    audit: Audit = field(default_factory=lambda: MemoryAudit(time.time))
     draining: bool = False
     connections: set[Drainable] = field(default_factory=set)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
+    _denials: TokenBucket = field(default_factory=lambda: TokenBucket(DENIALS_PER_MINUTE))
+
+    async def note(self, action: AuditAction, principal: Principal, **facts: Fact) -> None:
+        """Write to the audit log; raises `EventError`, for what is not noted is not done."""
+        try:
+            await asyncio.to_thread(
+                self.audit.note,
+                action,
+                actor=principal.name,
+                role=principal.role,
+                tenant=principal.tenant,
+                **facts,
+            )
+        except OSError as error:
+            log.warning("audit_failed", action=action, reason=str(error))
+            raise EventError(
+                "store_unavailable", "The audit log cannot be written", retry_after_ms=1000
+            ) from None
+
+    def note_denied(self, code: ErrorCode, path: str, principal: Principal | None) -> None:
+        """Write to the audit log that somebody was turned away at `path`, some a minute."""
+        if not self._denials.take(self.clock()):
+            who = principal or Principal("", "user")
+            self.in_background(self._note_denied(code, path, who), "audit-denied")
+
+    async def _note_denied(self, code: ErrorCode, path: str, principal: Principal) -> None:
+        try:
+            await self.note("denied", principal, code=code, path=path)
+        except EventError:
+            return  # it was logged, and the refusal stands
 
     def in_background(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run `work` to its end whatever becomes of the connection that began it."""

@@ -37,7 +37,7 @@ def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
                 raise EventError(
                     "forbidden", "This host name is not known here; list its origin in the origins"
                 )
-            return await handler(request, node.keys.require(request, role))
+            return await handler(request, _admit(node, request, role))
         except EventError as error:
             found = error
         except StoreUnavailableError:
@@ -48,6 +48,17 @@ def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
         return error_response(found)
 
     return endpoint
+
+
+def _admit(node: Node, request: Request, role: Role) -> Principal:
+    try:
+        return node.keys.require(request, role)
+    except EventError as error:
+        path = request.url.path
+        for name, value in request.path_params.items():  # which may name a person
+            path = path.replace(str(value), f"{{{name}}}")
+        node.note_denied(error.code, path[:MAX_FILTER_CHARS], node.keys.of_connection(request))
+        raise
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:

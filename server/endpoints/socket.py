@@ -160,6 +160,7 @@ class Connection:
                 event_id=event.event_id or None,
             )
             self._send(error_event(error))
+            self._node.note_denied("unauthorized", "/ws", None)
             self._outbox.close(CloseCode.BAD_TOKEN, "bad token")
             return
         self._principal = principal

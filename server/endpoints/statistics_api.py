@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import fields
 from typing import get_args
 
 from starlette.requests import Request
@@ -14,9 +16,17 @@ from server.datasets.service import stream
 from server.endpoints.errors import DATA_HEADERS
 from server.endpoints.node import Node
 from server.endpoints.principals import Principal
-from server.endpoints.rest import HTTPEndpoint, checked_word, filter_of, guarded, json_response
+from server.endpoints.rest import (
+    MAX_FILTER_CHARS,
+    HTTPEndpoint,
+    checked_word,
+    filter_of,
+    guarded,
+    json_response,
+)
+from server.feedback.audit import Fact
 from server.insights import service
-from server.storage.store import GroupBy
+from server.storage.store import Filter, GroupBy
 
 _GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
 
@@ -94,9 +104,20 @@ def export_endpoint(node: Node) -> HTTPEndpoint:
             )
         except (UnknownFormatError, ExportError) as error:
             raise EventError("invalid_event", f"`format`: {error}", param="format") from None
-        return StreamingResponse(aiter(lines), media_type=lines.media_type, headers=DATA_HEADERS)
+        await node.note("export", principal, **_asked_for(query))
+        pieces = aiter(lines)
+        first = await anext(pieces, b"")  # a store that is away is an error, not half an export
+        return StreamingResponse(
+            _joined(first, pieces), media_type=lines.media_type, headers=DATA_HEADERS
+        )
 
     return guarded(node, "admin", endpoint)
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
 
 
 def _groups(text: str) -> tuple[GroupBy, ...]:
@@ -107,6 +128,14 @@ def _groups(text: str) -> tuple[GroupBy, ...]:
             "invalid_event", f"`by` names at most three of {', '.join(_GROUPS)}", param="by"
         )
     return known
+
+
+def _asked_for(query: Mapping[str, str]) -> dict[str, Fact]:
+    """Return what the audit log holds of an export: its filters, but no person's id."""
+    asked: dict[str, Fact] = {"over": "http", "format": query.get("format", "openai-chat")}
+    names = [one.name for one in fields(Filter) if query.get(one.name)] + ["after"]
+    given = {name: query[name][:MAX_FILTER_CHARS] for name in names if query.get(name)}
+    return asked | given | ({"user_id": "(one person)"} if "user_id" in given else {})
 
 
 def _bad_range(error: ValueError) -> EventError:

@@ -175,6 +175,7 @@ class Rig:
         self.catalog = Catalog(self.options.pop("products", PRODUCTS))
         self.prompts = load_prompts()
         self.store = MemoryStore()
+        await self.store.open()
         self.writer = Writer(self.store, wall_clock=lambda: self.now)
         self.writer.start()
         stack.push_async_callback(self.writer.aclose)

@@ -285,8 +285,13 @@ async def test_a_store_that_cannot_be_read_is_an_error_that_says_so():
         async def away(*args):
             raise StoreUnavailableError("away")
 
+        async def away_too(*args):
+            raise StoreUnavailableError("away")
+            yield
+
         rig.store.tally = rig.store.feedback_of = away
-        for path in (*FILTERED[:-1], "/api/v1/content/resp_x/rejections"):
+        rig.store.judged = away_too
+        for path in (*FILTERED, "/api/v1/content/resp_x/rejections"):
             response = await client.get(path)
             assert (refused(response, "store_unavailable"))["retry_after_ms"] == 1000
 
