@@ -105,12 +105,14 @@ async def open_loop(writer: Writer, rows: list[FeedbackRow], rate: float):
         waits.append(time.perf_counter() - due)
 
     started = time.perf_counter()
-    tasks = []
+    tasks: set[asyncio.Task[None]] = set()
     for number, row in enumerate(rows):
         due = started + number / rate
         if (ahead_s := due - time.perf_counter()) > 0:
             await asyncio.sleep(ahead_s)
-        tasks.append(asyncio.create_task(send(row, due)))
+        task = asyncio.create_task(send(row, due))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
     await asyncio.gather(*tasks)
     return len(rows) / (time.perf_counter() - started), waits, answers
 
