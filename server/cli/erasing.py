@@ -6,6 +6,7 @@ import json
 import sys
 
 from server.cli.letters import confirmed
+from server.cli.noting import note
 from server.cli.stores import DONE, FAILED, complain, run_on_store
 from server.cli.text import one_line
 from server.config.settings import Settings
@@ -20,7 +21,9 @@ def run_erase(settings: Settings, user_id: str, tenant: str, *, yes: bool, as_js
         question = f"Erase everything that is kept about user {one_line(user_id)}{of}?"
         if not yes and not confirmed(question):
             return FAILED
+        await note(settings, "erase", {"state": "begun"}, tenant=tenant)
         erased = await store.erase_user(user_id, tenant)
+        await note(settings, "erase", {"state": "done", **erased}, tenant=tenant)
         if as_json:
             sys.stdout.write(json.dumps(erased) + "\n")
         else:

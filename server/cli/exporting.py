@@ -18,6 +18,7 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from server.cli.noting import facts_of, note
 from server.cli.stats import make_console
 from server.cli.stores import DONE, FAILED, USAGE, complain, run_on_store
 from server.cli.text import one_line
@@ -83,7 +84,7 @@ def run_export(settings: Settings, order: Order) -> int:
         return complain(f"--split: {error}", USAGE)
     except GoldenError as error:
         return complain(f"--golden: {error}", USAGE)
-    return run_on_store(settings, lambda store: _export(store, order, split, golden))
+    return run_on_store(settings, lambda store: _export(settings, store, order, split, golden))
 
 
 def split_named(name: str) -> SplitName:
@@ -124,7 +125,11 @@ def _question(line: str, place: str) -> str:
     return question
 
 
-async def _export(store: Store, order: Order, split: SplitName, golden: frozenset[str]) -> int:
+async def _export(
+    settings: Settings, store: Store, order: Order, split: SplitName, golden: frozenset[str]
+) -> int:
+    facts = {"format": order.format, "split": split, "after": order.after}
+    await note(settings, "export", facts | facts_of(order.where), tenant=order.where.tenant)
     try:
         with _progress() as on_progress:
             manifest = await service.export(

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
+from server.cli.noting import note
 from server.cli.stats import make_console, make_table
 from server.cli.stores import DONE, FAILED, complain, run_on_store
 from server.cli.text import one_line
@@ -89,6 +90,8 @@ def run_replay(settings: Settings, ids: Sequence[int] | None, *, as_json: bool) 
         chosen = list(dict.fromkeys(ids)) if ids is not None else []
         if ids is None:
             chosen = [letter.id async for letter in _all_letters(store)]
+        if chosen:
+            await note(settings, "dead_letters.replay", {"letters": len(chosen)})
         counts = Replay()
         steps = range(0, len(chosen), CHUNK)
         console = Console(stderr=True)
@@ -119,6 +122,7 @@ def run_purge(
         noun = "dead letter" if len(doomed) == 1 else "dead letters"
         if not yes and not confirmed(f"Remove {len(doomed)} {noun} for good?"):
             return FAILED
+        await note(settings, "dead_letters.purge", {"letters": len(doomed)})
         removed = await dead_letters.purge(store, doomed)
         sys.stdout.write(f"{removed} {noun} removed.\n")
         return FAILED if ids is not None and removed < len(set(ids)) else DONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+from server.cli.noting import note
 from server.cli.stores import DONE, USAGE, complain, run
 from server.config.places import store_url
 from server.config.settings import Settings, hide_secret
@@ -19,12 +20,14 @@ def run_migrate(settings: Settings, *, as_json: bool) -> int:
         _ = sqlite_path(url) or postgres_url(url)
     except ValueError as error:
         return complain(f"--store: {error}", USAGE)
-    return run(url, _migrate(url, as_json=as_json))
+    return run(url, _migrate(settings, url, as_json=as_json))
 
 
-async def _migrate(url: str, *, as_json: bool) -> int:
+async def _migrate(settings: Settings, url: str, *, as_json: bool) -> int:
     applied = await migrate(url)
     where = hide_secret(url)
+    if applied:
+        await note(settings, "migrate", {"store": where, "applied": ", ".join(applied)})
     if as_json:
         sys.stdout.write(json.dumps({"store": where, "applied": applied}) + "\n")
         return DONE

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final
 
+from server.cli.noting import NotedError
 from server.cli.text import one_line
 from server.config.places import store_url
 from server.config.settings import Settings, hide_secret
@@ -47,6 +48,8 @@ def run(url: str, work: Awaitable[int]) -> int:
         return complain(f"The store {where} cannot be used: {error}. Try: manicule check", NO_STORE)
     except RowRefusedError as error:
         return complain(f"An option says what no store can hold: {error}", USAGE)
+    except NotedError as error:
+        return complain(str(error), FAILED)
     except MigrationError as error:
         return complain(f"The store {where}: {error}", FAILED)
     except KeyboardInterrupt:

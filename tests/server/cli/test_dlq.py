@@ -11,6 +11,7 @@ import pytest
 from filled_store import MONDAY_MS, fill, judged, now_ms
 from judgements import DAY_MS
 
+from server.feedback.audit import AUDIT_FILE, entries, verify
 from server.storage.records import encode_row
 
 BAD = b'{"kind":"feedback","comment":"\x1b[31m\xff"}'
@@ -154,6 +155,39 @@ async def test_one_person_is_erased_after_asking(manicule, tmp_path):
     assert await listed(manicule) == []
     exported = await manicule("export", "-o", "out", "--json")
     assert json.loads(exported.out)["lineage"]["judgements"] == 3
+
+
+async def test_s51_what_was_done_is_noted_and_nobody_named(manicule, filled, tmp_path):
+    await manicule("dlq", "list")
+    await manicule("dlq", "replay", "1")
+    await manicule("dlq", "purge", "3")
+    await manicule("dlq", "purge", "3", "--yes")
+    await manicule("erase", "--user", "u1", "--yes")
+    log = tmp_path / "data" / AUDIT_FILE
+    assert verify(log) is None
+    noted = [(each.action, each.facts) for each in entries(log)]
+    over = {"over": "command line"}
+    assert noted[:3] == [
+        ("dead_letters.replay", {**over, "letters": 1}),
+        ("dead_letters.purge", {**over, "letters": 1}),
+        ("erase", {**over, "state": "begun"}),
+    ]
+    assert [action for action, _ in noted[3:]] == ["erase"]
+    assert noted[3][1]["feedback"] == 4
+    assert "u1" not in log.read_text()
+
+
+async def test_what_cannot_be_noted_is_not_done(manicule, filled, tmp_path):
+    (tmp_path / "data" / AUDIT_FILE).mkdir()
+    commands = [
+        ("dlq", "purge", "1", "--yes"), ("dlq", "replay", "1"),
+        ("erase", "--user", "u1", "--yes"), ("export", "-o", "out"),
+    ]  # fmt: skip
+    for done in await asyncio.gather(*(manicule(*words) for words in commands)):
+        assert (done.code, done.out) == (1, "")
+        assert "--data-dir" in done.err
+    assert len(await listed(manicule)) == 5
+    assert not (tmp_path / "out").exists()
 
 
 async def test_nobody_is_not_a_person(manicule, filled):

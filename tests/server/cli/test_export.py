@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 
 from server.cli.exporting import REASONS
 from server.datasets.examples import Reason
+from server.feedback.audit import AUDIT_FILE, entries
 
 FORMATS = ("openai-chat", "openai-preference", "gemini", "gemini-preference", "trl", "csv")
 
@@ -114,13 +115,15 @@ async def test_a_later_export_goes_on_where_the_first_ended(manicule, filled, tm
     assert len(lines_of(tmp_path / "second", "all.jsonl")) == 7
 
 
-async def test_filters_are_kept_and_told(manicule, filled):
+async def test_filters_are_kept_and_told(manicule, filled, tmp_path):
     words = ("--min-confidence", "0.4", "--since", "2025-03-10", "--product", "od-12", "--json")
     done = await manicule("export", "-o", "out", *words)
     manifest = json.loads(done.out)
     assert manifest["lineage"]["judgements"] == 24
     assert manifest["filters"]["min_confidence"] == 0.4
     assert manifest["filters"]["product_id"] == "od-12"
+    [entry] = entries(tmp_path / "data" / AUDIT_FILE)
+    assert (entry.action, entry.facts["min_confidence"]) == ("export", 0.4)
 
 
 async def test_nothing_to_learn_from_says_why_and_leaves_nothing(manicule, filled, tmp_path):

@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 from filled_store import fill, store_file
 
+from server.feedback.audit import AUDIT_FILE, entries
 from server.storage.migrating import read_migrations
 
 COMMANDS = [
@@ -24,6 +25,15 @@ async def test_a_new_store_is_made_and_the_second_time_needs_nothing(manicule, t
     assert last == f"sqlite:///{store_file(tmp_path)} is ready."
     done = await manicule("migrate", "--json")
     assert json.loads(done.out) == {"store": f"sqlite:///{store_file(tmp_path)}", "applied": []}
+
+
+async def test_what_was_applied_is_in_the_audit_log(manicule, tmp_path):
+    for _ in range(2):
+        assert (await manicule("migrate")).code == 0
+    [entry] = entries(tmp_path / "data" / AUDIT_FILE)
+    assert entry.action == "migrate"
+    names = ", ".join(one.name for one in read_migrations("sqlite"))
+    assert entry.facts["applied"] == names
 
 
 async def test_two_at_once_apply_each_migration_once(manicule):
