@@ -84,7 +84,7 @@ def test_all_of_it_works_from_the_keyboard(url, visit):
     page.keyboard.press("Escape")
     expect(number).to_have_attribute("aria-expanded", "false")
     expect(number).to_be_focused()
-    press_until(page, "Tab", '[data-card="follow_up"]')
+    press_until(page, "Tab", ".card-ask")
     assert focus_is_visible(page)
     page.keyboard.press("Enter")
     expect(visited.answer()).to_have_count(2)

@@ -22,8 +22,15 @@ export function AnswerText({ layout, actions, open }: AnswerTextProps) {
     const first = group[0]!;
     if (first.kind === "card") return <Card key={key} card={first.card} actions={actions} />;
     if (first.kind !== "item") {
-      const Tag = first.kind === "heading" ? "h3" : "p";
-      return <Tag key={key}>{renderInlines(first)}</Tag>;
+      if (first.kind === "heading") return <h3 key={key}>{renderInlines(first)}</h3>;
+      // A quotation that opens within the text holds controls, which a <p> may not.
+      const opensWithin = !open.beside && first.inlines.some((inline) => inline.kind === "note");
+      const Tag = opensWithin ? "div" : "p";
+      return (
+        <Tag key={key} className="paragraph">
+          {renderInlines(first)}
+        </Tag>
+      );
     }
     const items = (group as TextPart[]).map((item, index) => (
       <li key={index} value={item.number ?? undefined} data-level={item.level}>

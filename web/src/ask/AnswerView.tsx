@@ -1,8 +1,14 @@
 import { Button, Progress } from "@mantine/core";
 import { memo, useEffect, useId, useMemo, useRef, useState } from "react";
+import type { KeyboardEvent } from "react";
+import { JudgedPlace, useOutbox } from "../feedback/judging";
+import type { Judged } from "../feedback/judging";
+import { editable } from "../feedback/judgement";
+import { AnswerVerdict } from "../feedback/Verdict";
 import { isOpen } from "../protocol/answer";
 import type { Answer } from "../protocol/answer";
 import { Icon } from "../shell/icons";
+import { isPlain, isTyping } from "../shell/keys";
 import { layOut, plainText } from "../text/layout";
 import { AnswerText } from "./AnswerText";
 import type { CardActions } from "./Card";
@@ -46,30 +52,72 @@ export const AnswerView = memo(function AnswerView(props: AnswerViewProps) {
     beside,
   };
   const running = isOpen(answer);
+  const judged = useJudged(answer);
+  const judgeByKey = useJudgeKeys(judged);
   return (
-    <article
-      className="answer"
-      aria-labelledby={`${id}-question`}
-      aria-busy={running}
-      data-phase={answer.phase}
-      onKeyDown={(event) => {
-        if (event.key === "Escape") setOpenNumber(null);
-      }}
-    >
-      <header className="question">
-        <p className="question-about">{fullName(answer.product)}</p>
-        <h2 id={`${id}-question`}>{answer.question}</h2>
-      </header>
-      <div className="answer-column" ref={text}>
-        <StateLine answer={answer} connected={connected} onCancel={props.onCancel} />
-        <Notices answer={answer} />
-        <AnswerText layout={layout} actions={props.actions} open={open} />
-        {!running && <Ending answer={answer} onAgain={props.onAgain} text={plainText(layout)} />}
-      </div>
-      {beside && <Margin notes={layout.notes} open={open} textRef={text} />}
-    </article>
+    <JudgedPlace value={judged}>
+      <article
+        className="answer"
+        aria-labelledby={`${id}-question`}
+        aria-busy={running}
+        data-phase={answer.phase}
+        tabIndex={judged === null ? -1 : 0}
+        onKeyDown={(event) => {
+          if (event.key === "Escape") setOpenNumber(null);
+          else judgeByKey(event);
+        }}
+      >
+        <header className="question">
+          <p className="question-about">{fullName(answer.product)}</p>
+          <h2 id={`${id}-question`}>{answer.question}</h2>
+        </header>
+        <div className="answer-column" ref={text}>
+          <StateLine answer={answer} connected={connected} onCancel={props.onCancel} />
+          <Notices answer={answer} />
+          <AnswerText layout={layout} actions={props.actions} open={open} />
+          {!running && (
+            <Ending
+              answer={answer}
+              judged={judged}
+              onAgain={props.onAgain}
+              text={plainText(layout)}
+            />
+          )}
+        </div>
+        {beside && <Margin notes={layout.notes} open={open} textRef={text} />}
+      </article>
+    </JudgedPlace>
   );
 });
+
+/** What can be judged of an answer: all of it once it has ended and said something. */
+function useJudged({ final, text }: Answer): Judged | null {
+  const ready = final !== null && text.trim() !== "";
+  const responseId = final?.id ?? "";
+  const receipt = final?.receipt ?? "";
+  return useMemo(
+    () => (ready ? { responseId, receipt } : null),
+    [ready, responseId, receipt],
+  );
+}
+
+const KEY_ACTIONS: Record<string, "accept" | "reject"> = { a: "accept", r: "reject" };
+
+/** `a` and `r` judge the card or quotation that holds the focus, else the answer. */
+function useJudgeKeys(judged: Judged | null): (event: KeyboardEvent<HTMLElement>) => void {
+  const outbox = useOutbox();
+  return (event) => {
+    const action = KEY_ACTIONS[event.key.toLowerCase()];
+    if (judged === null || action === undefined || event.repeat) return;
+    if (!isPlain(event.nativeEvent) || isTyping(event.target)) return;
+    const part = (event.target as HTMLElement).closest("[data-judge]");
+    const itemId = part?.getAttribute("data-judge") ?? null;
+    const { responseId, receipt } = judged;
+    if (outbox.markOf(responseId, itemId, "verdict")?.action === action) return;
+    event.preventDefault();
+    void outbox.judge({ responseId, itemId, receipt }, { action });
+  };
+}
 
 interface StateLineProps {
   answer: Answer;
@@ -153,13 +201,30 @@ function Notices({ answer }: { answer: Answer }) {
 
 interface EndingProps {
   answer: Answer;
+  judged: Judged | null;
   text: string;
   onAgain: ((answer: Answer) => void) | null;
 }
 
 /** How it ended, what can be done with it, and how it was made. */
-function Ending({ answer, text, onAgain }: EndingProps) {
+function Ending({ answer, judged, text, onAgain }: EndingProps) {
   const completed = answer.phase === "completed";
+  const actions = (
+    <>
+      {text !== "" && <CopyButton text={text} />}
+      {!completed && (
+        <Button
+          size="compact-sm"
+          variant="default"
+          leftSection={<Icon name="again" size={15} />}
+          disabled={onAgain === null}
+          onClick={() => onAgain?.(answer)}
+        >
+          Ask again
+        </Button>
+      )}
+    </>
+  );
   return (
     <footer className="ending">
       {!completed && (
@@ -170,20 +235,13 @@ function Ending({ answer, text, onAgain }: EndingProps) {
           </span>
         </p>
       )}
-      <div className="ending-actions">
-        {text !== "" && <CopyButton text={text} />}
-        {!completed && (
-          <Button
-            size="compact-sm"
-            variant="default"
-            leftSection={<Icon name="again" size={15} />}
-            disabled={onAgain === null}
-            onClick={() => onAgain?.(answer)}
-          >
-            Ask again
-          </Button>
-        )}
-      </div>
+      {judged === null ? (
+        <div className="ending-actions">{actions}</div>
+      ) : (
+        <AnswerVerdict judged={judged} original={editable(answer.text)}>
+          {actions}
+        </AnswerVerdict>
+      )}
       {answer.final !== null && <Facts answer={answer} final={answer.final} />}
     </footer>
   );

@@ -2,6 +2,7 @@ import { useMediaQuery } from "@mantine/hooks";
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { isOpen } from "../protocol/answer";
 import type { Answer } from "../protocol/answer";
+import { isReady } from "../protocol/connection";
 import type { Connection, ConnectionState } from "../protocol/connection";
 import type { Product } from "../protocol/events";
 import { Contained } from "../shell/Contained";
@@ -37,7 +38,7 @@ export function AskPage({ connection, conversation, state }: AskPageProps) {
   const [question, setQuestion] = useState(address.question);
   const input = useRef<HTMLTextAreaElement>(null);
   const search = useProductSearch(connection);
-  const connected = state.link === "open";
+  const connected = isReady(state);
   const { product, choose, chooseById } = useProduct(connection, connected, address.productId);
   const { scenario, scenarios, setScenario } = useScenario(state);
   const longestQuestion = state.session?.limits.max_input_chars ?? LONGEST_QUESTION;
@@ -164,6 +165,7 @@ function hindranceWords(
   product: Product | null,
   question: string,
 ): string | null {
+  if (state.signIn !== null) return "Sign in first; your question is kept here.";
   if (state.link !== "open") return "No connection to the server; your question is kept here.";
   if (state.goingAway) return "The server is restarting; your question is kept here.";
   if (product === null) return "Choose a product first.";

@@ -1,3 +1,5 @@
+import { useId } from "react";
+import { ItemVerdict } from "../feedback/Verdict";
 import type { Card as CardItem } from "../protocol/events";
 import { Icon } from "../shell/icons";
 import { CARD_LABELS } from "../text/layout";
@@ -9,26 +11,53 @@ export interface CardActions {
   chooseProduct: (productId: string) => void;
 }
 
+/** What a card is called in a sentence. */
+const NOUNS: Record<CardItem["type"], string> = {
+  suggestion: "suggestion",
+  pro_tip: "tip",
+  warning: "warning",
+  follow_up: "question",
+};
+
 /** A suggestion, tip, warning or next question: told apart by icon and label, not by colour alone. */
 export function Card({ card, actions }: { card: CardItem; actions: CardActions }) {
   const label = CARD_LABELS[card.type];
+  const textId = useId();
+  const verdict = (
+    <ItemVerdict
+      itemId={card.id}
+      noun={NOUNS[card.type]}
+      original={card.text}
+      describedBy={textId}
+    />
+  );
+  const body = <CardBody card={card} label={label} textId={textId} />;
   if (card.type === "follow_up") {
     return (
-      <button
-        type="button"
-        className="card"
-        data-card={card.type}
-        disabled={actions.ask === null}
-        onClick={() => actions.ask?.(card.text)}
-      >
-        <CardBody card={card} label={label} />
-      </button>
+      <div className="card" data-card={card.type} data-judge={card.id} tabIndex={-1}>
+        <button
+          type="button"
+          className="card-ask"
+          disabled={actions.ask === null}
+          onClick={() => actions.ask?.(card.text)}
+        >
+          {body}
+        </button>
+        {verdict}
+      </div>
     );
   }
   const productId = card.type === "suggestion" ? card.product_id : undefined;
   return (
-    <div className="card" data-card={card.type} role="note" aria-label={label}>
-      <CardBody card={card} label={label} />
+    <div
+      className="card"
+      data-card={card.type}
+      data-judge={card.id}
+      role="note"
+      aria-label={label}
+      tabIndex={-1}
+    >
+      {body}
       {productId !== undefined && (
         <button
           type="button"
@@ -38,11 +67,12 @@ export function Card({ card, actions }: { card: CardItem; actions: CardActions }
           Ask about this product
         </button>
       )}
+      {verdict}
     </div>
   );
 }
 
-function CardBody({ card, label }: { card: CardItem; label: string }) {
+function CardBody({ card, label, textId }: { card: CardItem; label: string; textId: string }) {
   return (
     <>
       <span className="card-icon">
@@ -50,7 +80,7 @@ function CardBody({ card, label }: { card: CardItem; label: string }) {
       </span>
       <span className="card-body">
         <span className="card-label">{label}</span>
-        <span className="card-text">{card.text}</span>
+        <span className="card-text" id={textId}>{card.text}</span>
       </span>
     </>
   );

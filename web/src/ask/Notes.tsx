@@ -1,5 +1,6 @@
 import { useLayoutEffect, useRef } from "react";
 import type { RefObject } from "react";
+import { ItemVerdict } from "../feedback/Verdict";
 import { Icon } from "../shell/icons";
 import { Mark } from "../shell/Mark";
 import type { Note } from "../text/layout";
@@ -36,9 +37,15 @@ export function NoteButton({ note, open }: { note: Note; open: OpenNote }) {
         </button>
       </sup>
       {!open.beside && expanded && (
-        <span className="note-inline" id={open.idFor(number)} role="note">
+        <div
+          className="note-inline"
+          id={open.idFor(number)}
+          role="note"
+          data-judge={citation.id}
+          tabIndex={-1}
+        >
           <NoteBody note={note} />
-        </span>
+        </div>
       )}
     </>
   );
@@ -73,6 +80,8 @@ export function Margin({ notes, open, textRef }: MarginProps) {
           className="note"
           role="note"
           data-note={note.number}
+          data-judge={note.citation.id}
+          tabIndex={-1}
           data-open={open.number === note.number}
           onClick={() => {
             if (open.number !== note.number) open.toggle(note.number);
@@ -114,6 +123,7 @@ function NoteBody({ note: { number, citation } }: { note: Note }) {
         </span>
       </span>
       <q className="note-quote">{citation.cited_text.replace(/\s+/g, " ").trim()}</q>
+      <ItemVerdict itemId={citation.id} noun="quotation" original={null} />
     </>
   );
 }

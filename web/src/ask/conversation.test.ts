@@ -8,7 +8,7 @@ import { newAnswer } from "../protocol/answer";
 const product = { id: "p", name: "P", brand: "", category: "" };
 
 class FakeWire implements Wire {
-  state: ConnectionState = { link: "open", reason: null, session: null, goingAway: false };
+  state: ConnectionState = { link: "open", reason: null, session: null, goingAway: false, signIn: null };
   sent: ClientEvent[] = [];
   left = 0;
   private events: (event: ServerEvent) => void = () => undefined;

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { Connection, HELD_RETRY_MS, LONGEST_RETRY_MS, OFFLINE_AFTER_MS } from "./connection";
+import { Connection, HELD_RETRY_MS, isReady, LONGEST_RETRY_MS, OFFLINE_AFTER_MS } from "./connection";
 import type { SocketLike } from "./connection";
 
 /** Timers that move only when told, and sockets that the test opens and closes. */
@@ -7,6 +7,7 @@ class World {
   now = 0;
   timers = new Map<number, { at: number; act: () => void }>();
   sockets: FakeSocket[] = [];
+  key: string | null = null;
   private nextTimer = 1;
 
   connection = new Connection("ws://test/ws", {
@@ -21,6 +22,7 @@ class World {
     },
     clearTimer: (timer) => this.timers.delete(timer),
     random: () => 0.5,
+    token: { get: () => this.key, set: (key) => (this.key = key) },
   });
 
   get socket(): FakeSocket {
@@ -216,5 +218,49 @@ describe("frames", () => {
     }
     world.socket.greet();
     expect(seen).toEqual(["session.created"]);
+  });
+});
+
+describe("a server that wants a key", () => {
+  const unauthorized = { code: "unauthorized", message: "", retryable: false };
+  const signIn = (): string | null => world.connection.getState().signIn;
+  const sent = (): object[] => world.socket.sent.map((frame) => JSON.parse(frame) as object);
+
+  it("is asked for one at the first refusal, and given it", () => {
+    world.socket.greet();
+    expect(signIn()).toBe(null);
+    world.socket.say({ type: "error", error: unauthorized });
+    expect([signIn(), isReady(world.connection.getState())]).toEqual(["needed", false]);
+    world.connection.signIn("the key");
+    expect(sent()).toEqual([{ type: "session.update", token: "the key" }]);
+    world.socket.say({ type: "session.updated", session: { scenarios: [], ping_interval_s: 20 } });
+    expect([signIn(), isReady(world.connection.getState())]).toEqual([null, true]);
+  });
+
+  it("gets a key that is there before anything else", () => {
+    world.key = "the key";
+    world.connection.onState(() => world.connection.send({ type: "ping" }));
+    world.socket.greet();
+    expect(sent()[0]).toEqual({ type: "session.update", token: "the key" });
+    expect(signIn()).toBe(null);
+  });
+
+  it("that refuses the key is told another one on a new connection", () => {
+    world.key = "old";
+    world.socket.greet();
+    world.socket.say({ type: "error", error: unauthorized });
+    world.socket.end(4401);
+    expect([world.link, signIn(), world.key]).toEqual(["denied", "refused", null]);
+    world.connection.signIn("new");
+    expect(world.sockets.length).toBe(2);
+    world.socket.greet();
+    expect(sent()).toEqual([{ type: "session.update", token: "new" }]);
+    expect(world.link).toBe("open");
+  });
+
+  it("asks for one also when it only closes", () => {
+    world.socket.greet();
+    world.socket.end(4401);
+    expect(signIn()).toBe("needed");
   });
 });

@@ -22,6 +22,7 @@ export const GREETING_WITHIN_MS = 8_000;
 /** A page leaves a server that is going away at a random moment within this. */
 export const LEAVE_WITHIN_MS = 3_000;
 
+const CLOSE_BAD_TOKEN = 4401;
 const CLOSE_OVERLOADED = 1013;
 const CLOSE_HELD: Record<number, string> = {
   4429: "This page asked too much in a short time.",
@@ -47,6 +48,13 @@ export interface ConnectionState {
   session: SessionFacts | null;
   /** The server is going away: running answers finish, new questions wait. */
   goingAway: boolean;
+  /** The server wants an API key: none was given, or it did not take the one that was. */
+  signIn: "needed" | "refused" | null;
+}
+
+/** True while what is sent is also served. */
+export function isReady(state: ConnectionState): boolean {
+  return state.link === "open" && state.signIn === null;
 }
 
 export interface SocketLike {
@@ -63,6 +71,8 @@ export interface Surroundings {
   clearTimer: (timer: number) => void;
   /** A number from 0 up to, but not including, 1. */
   random: () => number;
+  /** Where the API key is kept, for as long as the tab lives. */
+  token: { get: () => string | null; set: (token: string | null) => void };
 }
 
 const TIMERS = ["retryTimer", "offlineTimer", "pingTimer", "silenceTimer", "leaveTimer"] as const;
@@ -76,6 +86,7 @@ export class Connection {
     reason: null,
     session: null,
     goingAway: false,
+    signIn: null,
   };
   private readonly eventListeners = new Set<EventListener>();
   private readonly stateListeners = new Set<StateListener>();
@@ -141,6 +152,13 @@ export class Connection {
     this.open();
   }
 
+  /** Use this API key from here on, also after reconnecting. */
+  signIn(token: string): void {
+    this.around.token.set(token);
+    if (this.state.link === "open") this.sendToken();
+    else this.retryNow();
+  }
+
   /** Find out soon whether the connection still lives (after sleep, or a change of network). */
   probe(): void {
     if (this.state.link === "open") this.ping();
@@ -176,7 +194,8 @@ export class Connection {
     const event = parseFrame(frame);
     if (event === null) return;
     if (event.type === "session.created") this.opened(event.session);
-    else if (event.type === "session.updated") this.update({ session: event.session });
+    else if (event.type === "session.updated") this.update({ session: event.session, signIn: null });
+    else if (event.type === "error" && event.error.code === "unauthorized") this.turnedAway();
     else if (event.type === "session.go_away") this.update({ goingAway: true });
     for (const listener of [...this.eventListeners]) listener(event);
   }
@@ -184,8 +203,25 @@ export class Connection {
   private opened(session: SessionFacts): void {
     this.failures = 0;
     this.clear("offlineTimer");
-    this.update({ link: "open", reason: null, session, goingAway: false });
+    // First of all, so that whatever the listeners send comes after it.
+    const signIn = this.sendToken() ? null : this.state.signIn;
+    this.update({ link: "open", reason: null, session, goingAway: false, signIn });
     this.schedulePing();
+  }
+
+  private sendToken(): boolean {
+    const token = this.around.token.get();
+    if (token === null || this.socket?.readyState !== 1) return false;
+    this.socket.send(JSON.stringify({ type: "session.update", token } satisfies ClientEvent));
+    return true;
+  }
+
+  /** The server wants a key, or another one than it got. */
+  private turnedAway(): void {
+    if (this.around.token.get() !== null) {
+      this.around.token.set(null);
+      this.update({ signIn: "refused" });
+    } else if (this.state.signIn === null) this.update({ signIn: "needed" });
   }
 
   private lost(code: number): void {
@@ -197,6 +233,7 @@ export class Connection {
     const held = CLOSE_HELD[code];
     if (denied !== undefined) {
       this.clear("offlineTimer");
+      if (code === CLOSE_BAD_TOKEN) this.turnedAway();
       this.update({ link: "denied", reason: denied, goingAway: false });
       return;
     }
@@ -283,5 +320,30 @@ export function pageConnection(location: Location): Connection {
     setTimer: (act, ms) => window.setTimeout(act, ms),
     clearTimer: (timer) => window.clearTimeout(timer),
     random: () => Math.random(),
+    token: sessionToken(),
   });
+}
+
+const TOKEN_KEY = "manicule.key";
+
+/** The API key in `sessionStorage`: gone with the tab. Where that is blocked, gone with the page. */
+function sessionToken(): Surroundings["token"] {
+  let held: string | null = null;
+  try {
+    held = window.sessionStorage.getItem(TOKEN_KEY);
+  } catch {
+    // Blocked; the key then lasts as long as the page.
+  }
+  return {
+    get: () => held,
+    set: (token) => {
+      held = token;
+      try {
+        if (token === null) window.sessionStorage.removeItem(TOKEN_KEY);
+        else window.sessionStorage.setItem(TOKEN_KEY, token);
+      } catch {
+        // Blocked, as above.
+      }
+    },
+  };
 }

@@ -169,6 +169,12 @@ export interface CatalogResults {
   event_id?: string;
   products: FoundProduct[];
 }
+export interface FeedbackAcknowledged {
+  type: "feedback.acknowledged";
+  event_id: string;
+  level: FeedbackLevel;
+  duplicate: boolean;
+}
 export interface GoAway {
   type: "session.go_away";
   reason: string;
@@ -179,6 +185,7 @@ export type ServerEvent =
   | ResumedEvent
   | ErrorEvent
   | CatalogResults
+  | FeedbackAcknowledged
   | GoAway
   | { type: "session.created" | "session.updated"; session: SessionFacts }
   | { type: "pong"; event_id?: string };
@@ -187,8 +194,39 @@ export interface HistoryTurn {
   role: Role;
   content: string;
 }
+/** `committed`: in the store of record. `logged`: in the durable journal, on its way there. */
+export type FeedbackLevel = "committed" | "logged";
+export type FeedbackAction = "accept" | "reject" | "modify" | "rate" | "dismiss";
+export type Category =
+  | "factual_error"
+  | "relevance_low"
+  | "target_mismatch"
+  | "length_issue"
+  | "language_quality"
+  | "tone_inappropriate"
+  | "formatting_error"
+  | "compliance_violation"
+  | "brand_violation"
+  | "technical_issue";
+export interface FeedbackCreate {
+  type: "feedback.create";
+  /** A UUID, and the idempotency key: sent again under the same id it counts once. */
+  event_id: string;
+  response_id: string;
+  item_id?: string;
+  action: FeedbackAction;
+  score?: number;
+  final_text?: string;
+  tags?: Category[];
+  comment?: string;
+  receipt?: string;
+  occurred_at: string;
+}
+
 export type ClientEvent =
   | { type: "ping"; event_id?: string }
+  | { type: "session.update"; token: string }
+  | FeedbackCreate
   | { type: "catalog.search"; event_id: string; query: string; limit?: number }
   | {
       type: "response.create";

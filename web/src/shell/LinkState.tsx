@@ -60,6 +60,7 @@ function bannerText(state: ConnectionState): string | null {
     case "held":
       return `${state.reason ?? ""} It will connect again in about a minute.`;
     case "denied":
-      return state.reason;
+      // While a key is asked for, the field for it says more.
+      return state.signIn === null ? state.reason : null;
   }
 }

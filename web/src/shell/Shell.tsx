@@ -2,17 +2,24 @@ import { AppShell } from "@mantine/core";
 import type { ReactNode } from "react";
 import type { ConnectionState } from "../protocol/connection";
 import { ColorScheme } from "./ColorScheme";
+import { Help } from "./Help";
 import { LinkBanner, LinkState } from "./LinkState";
 import { Mark } from "./Mark";
+import { SignIn } from "./SignIn";
 
 interface ShellProps {
   state: ConnectionState;
   retry: () => void;
+  signIn: (key: string) => void;
+  /** What stands in the header before the state of the link. */
+  badge: ReactNode;
+  /** What is said above the room. */
+  notes: ReactNode;
   children: ReactNode;
 }
 
 /** What every room of the application stands in: the header, the state of the link, the room. */
-export function Shell({ state, retry, children }: ShellProps) {
+export function Shell({ state, retry, signIn, badge, notes, children }: ShellProps) {
   return (
     <AppShell header={{ height: 56 }} padding={0}>
       <a className="skip-link" href="#room">
@@ -24,12 +31,16 @@ export function Shell({ state, retry, children }: ShellProps) {
           <span>manicule</span>
         </a>
         <div className="shell-tools">
+          {badge}
           <LinkState state={state} />
+          <Help />
           <ColorScheme />
         </div>
       </AppShell.Header>
       <AppShell.Main id="room" tabIndex={-1}>
         <LinkBanner state={state} retry={retry} />
+        <SignIn state={state} onKey={signIn} />
+        {notes}
         {children}
       </AppShell.Main>
     </AppShell>
