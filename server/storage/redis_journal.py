@@ -20,6 +20,9 @@ GROUP = "drainers"
 CHECK_EVERY_S = 1.0
 """How long a finding that the log is fit is believed; a change of server is noticed at once."""
 
+WRITE_S = 0.4
+"""How long a busy disk may keep the server from writing what it took; beyond it, no ack."""
+
 Reply = TypeVar("Reply")
 
 
@@ -80,6 +83,7 @@ class RedisJournal:
                 raise JournalError(f"the journal holds {self._max_entries} entries: full")
             commands = [("XADD", self._key, "*", "row", data) for data in entries]
             replies = await self._client.pipeline(commands)
+            await self._await_write()
             run_id = await self._server()
         except StorageError as error:
             self._checked_at = None
@@ -148,6 +152,23 @@ class RedisJournal:
         if self._client.cluster:
             return ""
         return str(cast("Any", await self._client.call("INFO", "server"))["run_id"])
+
+    async def _await_write(self) -> None:
+        """Wait until the server has handed what it took to its operating system.
+
+        While a sync runs in the background, `appendfsync everysec` answers up to two seconds
+        before it writes; a crash of the server in that time would lose what it answered.
+        """
+        if self._client.cluster:
+            return
+        deadline = self._clock() + WRITE_S
+        while True:
+            facts = cast("Any", await self._client.call("INFO", "persistence"))
+            if not int(facts.get("aof_buffer_length", 0)):
+                return
+            if self._clock() > deadline:
+                raise JournalError("the log's disk is slow: what it took is not written yet")
+            await asyncio.sleep(0.005)
 
     async def _look_for_gap(self) -> None:
         """Tell when a new server's stream ends before the last entry that the old one took."""
