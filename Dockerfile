@@ -10,6 +10,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY protocol protocol
 COPY prompts prompts
 COPY server server
+COPY manicule manicule
 RUN /opt/manicule/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.13.9-slim-bookworm
