@@ -9,8 +9,10 @@ from uuid import uuid4
 
 import pytest
 from filled_store import fill, judged
+from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 
+from server.cli.app import app
 from server.cli.exporting import REASONS
 from server.datasets.examples import Reason
 from server.feedback.audit import AUDIT_FILE, entries
@@ -90,15 +92,11 @@ async def test_golden_questions_stay_out(manicule, filled, tmp_path):
         (None, "No such file"),
     ],
 )
-async def test_half_a_golden_set_exports_nothing(manicule, filled, tmp_path, text, said):
+def test_half_a_golden_set_exports_nothing(tmp_path, text, said):
+    path = tmp_path / "golden.jsonl"
     if text is not None:
-        path = tmp_path / "golden.jsonl"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    done = await manicule("export", "-o", "out", "--golden", "golden.jsonl")
-    assert (done.code, done.out) == (2, "")
-    assert said in done.err
-    assert len(done.err.splitlines()) == 1
-    assert not (tmp_path / "out").exists()
+    refused(said, tmp_path / "out", "--golden", str(path))
 
 
 async def test_a_later_export_goes_on_where_the_first_ended(manicule, filled, tmp_path):
@@ -156,11 +154,17 @@ async def test_a_place_that_cannot_be_written_is_told(manicule, filled):
         (("--until", "soon"), "--until: 'soon' is no time"),
     ],
 )
-async def test_what_cannot_be_written_is_a_line_that_teaches(manicule, filled, words, said):
-    done = await manicule("export", "-o", "out", *words)
-    assert (done.code, done.out) == (2, "")
-    assert said in done.err
-    assert len(done.err.splitlines()) == 1
+def test_what_cannot_be_written_is_a_line_that_teaches(tmp_path, words, said):
+    refused(said, tmp_path / "out", *words)
+
+
+def refused(said, output, *words):
+    """Say what is wrong in a line, exit 2, write nothing."""
+    done = CliRunner().invoke(app, ["export", "-o", str(output), *words])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not output.exists()
 
 
 def test_every_reason_is_explained():

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import os
 import sqlite3
 
 import pytest
 from filled_store import fill, store_file
+from typer.testing import CliRunner
 
+from server.cli.app import app
 from server.feedback.audit import AUDIT_FILE, entries
 from server.storage.migrating import read_migrations
 
@@ -14,6 +17,15 @@ COMMANDS = [
     ("migrate",), ("stats",), ("export",), ("erase",),
     ("dlq", "list"), ("dlq", "show"), ("dlq", "replay"), ("dlq", "purge"),
 ]  # fmt: skip
+
+
+@pytest.fixture
+def said_here(tmp_path, monkeypatch):
+    """Run the command line in this process, in an empty folder, without anybody's settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("MANICULE_")]:
+        monkeypatch.delenv(name)
+    return lambda *words, **variables: CliRunner().invoke(app, words, env=variables)
 
 
 async def test_a_new_store_is_made_and_the_second_time_needs_nothing(manicule, tmp_path):
@@ -81,23 +93,26 @@ async def test_a_store_of_a_newer_version_is_left_alone(manicule, tmp_path):
         ("postgresql://u:hunter2@127.0.0.1:1/name", 3, "Try: manicule check"),
     ],
 )
-async def test_a_store_that_cannot_be_had_is_a_line_with_a_remedy(manicule, url, code, said):
-    done = await manicule("migrate", MANICULE_STORE=url)
-    assert (done.code, done.out) == (code, "")
-    assert said in done.err
-    assert "hunter2" not in done.err
-    assert len(done.err.splitlines()) == 1
+def test_a_store_that_cannot_be_had_is_a_line_with_a_remedy(said_here, url, code, said):
+    done = said_here("migrate", MANICULE_STORE=url)
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert "hunter2" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
-async def test_a_command_that_reads_makes_no_store(manicule, tmp_path):
-    commands = [
-        ("stats",), ("export", "-o", "out"), ("erase", "--user", "u", "--yes"), ("dlq", "list"),
-        ("dlq", "show", "1"), ("dlq", "replay", "--all"), ("dlq", "purge", "1", "--yes"),
-    ]  # fmt: skip
-    for done in await asyncio.gather(*(manicule(*words) for words in commands)):
-        assert (done.code, done.out) == (3, "")
-        assert "There is no store at" in done.err
-        assert "--data-dir" in done.err
+@pytest.mark.parametrize(
+    "words",
+    [
+        "stats", "export -o out", "erase --user u --yes", "dlq list", "dlq show 1",
+        "dlq replay --all", "dlq purge 1 --yes",
+    ],
+)  # fmt: skip
+def test_a_command_that_reads_makes_no_store(said_here, tmp_path, words):
+    done = said_here(*words.split())
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "There is no store at" in done.stderr
+    assert "--data-dir" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -107,11 +122,11 @@ async def test_wrong_settings_are_told_as_check_tells_them(manicule):
     assert "Did you mean MANICULE_MODEL?" in done.err
 
 
-async def test_every_command_explains_itself(manicule):
-    helps = await asyncio.gather(*(manicule(*words, "--help") for words in COMMANDS))
-    for words, done in zip(COMMANDS, helps, strict=True):
-        assert (done.code, done.err) == (0, "")
-        assert "Exit codes: 0" in done.out, words
-        assert f"manicule {' '.join(words)}" in done.out, words
-        assert "Example" in done.out, words
-        assert "--store" in done.out, words
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(said_here, words):
+    done = said_here(*words, "--help")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "Exit codes: 0" in done.stdout
+    assert "Example" in done.stdout
+    assert f"manicule {' '.join(words)}" in done.stdout
+    assert "--store" in done.stdout
