@@ -23,8 +23,8 @@ class FeedbackRow(Row, frozen=True, kw_only=True, tag="feedback"):
     `payload_sha256` (hex) is over what the client sent, so that the same id with other content is
     told from a repetition. `occurred_at` is the client's own time as it was written (RFC 3339),
     `received_at` ours. The facts of the answer (`product_id` to `confidence`) come from its receipt
-    or from the interaction log, never from the client; `item_type` and `suggestion_text` are of the
-    item judged where they are known. `weight` is 1, less for a principal over its daily cap.
+    or from the interaction log, never from the client; `item_type` is of the item judged where
+    it is known. `weight` is 1, less for a principal over its daily cap.
     """
 
     event_id: str
