@@ -135,9 +135,10 @@ def make_plan(settings: Settings) -> Plan:
 def read_keys(settings: Settings) -> KeyRing:
     """Return the API keys; raises `SettingsError` for one that cannot be used."""
     try:
-        return KeyRing(settings.api_keys)
+        return KeyRing(settings.api_keys, settings.jwt_secret)
     except ValueError as error:
-        raise SettingsError([f"MANICULE_API_KEYS: {error}"]) from None
+        name = "JWT_SECRET" if str(error).startswith("JWT") else "API_KEYS"
+        raise SettingsError([f"MANICULE_{name}: {error}"]) from None
 
 
 def read_catalog(settings: Settings) -> Catalog:

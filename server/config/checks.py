@@ -35,7 +35,8 @@ def check_settings(settings: Settings, name_of: Callable[[str], str]) -> list[st
 
 
 def _check_listening(settings: Settings, name_of: Callable[[str], str]) -> Iterator[str]:
-    if not settings.insecure and not settings.api_keys and not is_loopback(settings.host):
+    has_keys = settings.api_keys or settings.jwt_secret
+    if not settings.insecure and not has_keys and not is_loopback(settings.host):
         yield (
             f"{name_of('host')}: {settings.host!r} can be reached from other machines, and no keys "
             "are set. Use 127.0.0.1, set MANICULE_API_KEYS, or say --insecure "

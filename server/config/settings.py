@@ -59,6 +59,12 @@ class Settings:
         "viewer, annotator and admin. Without any, everybody who reaches the server may all.",
         secret=True,
     )
+    jwt_secret: str = setting(
+        "",
+        "Signs tokens (JWT, HS256) that are accepted wherever an API key is; claims are sub, role, "
+        "tenant and exp.",
+        secret=True,
+    )
     secret_key: str = setting(
         "", "Signs receipts; the nodes of a fleet share it. Made once when empty.", secret=True
     )

@@ -118,7 +118,10 @@ async def _take(node: Node, obj: dict[str, Any], principal: Principal, request: 
     peer = request.client.host if request.client else ""
     try:
         ack = await node.feedback.take(
-            event, user_id=None, tenant=principal.tenant, principal=principal.name or peer
+            event,
+            user_id=principal.user_id,
+            tenant=principal.tenant,
+            principal=principal.name or peer,
         )
     except EventError as error:
         error.event_id = event.event_id

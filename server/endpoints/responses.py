@@ -16,7 +16,7 @@ from protocol.messages import ResponseCreate
 from server.answering.running import RunningAnswer
 from server.endpoints.errors import DATA_HEADERS
 from server.endpoints.node import Node
-from server.endpoints.principals import Principal
+from server.endpoints.principals import Principal, asked_by
 from server.endpoints.rest import HTTPEndpoint, guarded, read_body
 
 _TERMINAL = tuple(TERMINAL_EVENTS.values())
@@ -51,7 +51,7 @@ def create_endpoint(node: Node) -> HTTPEndpoint:
     async def endpoint(request: Request, principal: Principal) -> Response:
         if node.draining:
             raise EventError("draining", "The server is going away; ask elsewhere")
-        event = await _read_event(request, node.max_body_bytes)
+        event = asked_by(await _read_event(request, node.max_body_bytes), principal)
         events: asyncio.Queue[AnyAnswerEvent] = asyncio.Queue()
         answer = node.answering.start(event, events.put_nowait, principal.tenant)
         return AnswerResponse(answer, events)

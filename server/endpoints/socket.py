@@ -37,7 +37,7 @@ from server.answering.running import RunningAnswer
 from server.endpoints.errors import error_response
 from server.endpoints.node import Node
 from server.endpoints.outbox import SLOW, Closing, Outbox
-from server.endpoints.principals import OPERATOR
+from server.endpoints.principals import OPERATOR, asked_by
 
 log = structlog.get_logger("manicule")
 
@@ -88,6 +88,9 @@ class Connection:
             frame = text if text is not None else message["bytes"]
             if self._outbox.is_closing:
                 continue  # read on only to see the end
+            if self._principal is not None and self._node.keys.is_over(self._principal):
+                self._turn_away("The token has expired; connect again with a new one")
+                continue
             self._obey(self._session.receive(frame, self._node.clock()))
 
     async def _close(self, receiver: asyncio.Task[None], sender: asyncio.Task[Closing]) -> None:
@@ -137,6 +140,7 @@ class Connection:
     def _start(self, event: ResponseCreate) -> None:
         try:
             tenant = self._principal.tenant if self._principal else ""
+            event = asked_by(event, self._principal)
             answer = self._node.answering.start(event, self._publish, tenant)
         except EventError as error:
             if event.event_id is not UNSET:
@@ -153,18 +157,17 @@ class Connection:
             return
         principal = self._node.keys.find(event.token or "")
         if principal is None:
-            error = EventError(
-                "unauthorized",
-                "The token is not valid here; connect again with another",
-                param="token",
-                event_id=event.event_id or None,
-            )
-            self._send(error_event(error))
-            self._node.note_denied("unauthorized", "/ws", None)
-            self._outbox.close(CloseCode.BAD_TOKEN, "bad token")
+            message = "The token is not valid here, or expired; connect again with another"
+            self._turn_away(message, event.event_id or None)
             return
         self._principal = principal
         self._obey(self._session.authenticated(event))
+
+    def _turn_away(self, message: str, event_id: str | None = None) -> None:
+        error = EventError("unauthorized", message, param="token", event_id=event_id)
+        self._send(error_event(error))
+        self._node.note_denied("unauthorized", "/ws", self._principal)
+        self._outbox.close(CloseCode.BAD_TOKEN, "bad or expired token")
 
     def _judge(self, event: FeedbackCreate) -> None:
         """Have feedback made durable in a task that outlives the connection."""
@@ -182,7 +185,7 @@ class Connection:
 
     async def _acknowledge(self, event: FeedbackCreate) -> None:
         principal = self._principal or OPERATOR
-        user_id = self._session.user_id
+        user_id = principal.user_id or self._session.user_id
         try:
             ack = await self._node.feedback.take(
                 event,

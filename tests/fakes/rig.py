@@ -246,7 +246,7 @@ class Rig:
             search=ProductSearch(self.catalog),
             manuals=self.library,
             origins=OriginRule(take("origins", ())),
-            keys=KeyRing(take("api_keys", ())),
+            keys=KeyRing(take("api_keys", ()), take("jwt_secret", ""), lambda: self.now),
             feedback=self.feedback,
             metrics=self.metrics,
             clock=time.monotonic,
