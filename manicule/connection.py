@@ -92,10 +92,6 @@ class Connection:
         except ConnectionLostError as error:
             self.end = error
             await self._socket.close()
-        assert self.end is not None
-        for waiting in self._requests.values():
-            if not waiting.done():
-                waiting.set_exception(lost(self.end))
         return self.end
 
     async def request(self, kind: str, fields: Object, event_id: str | None = None) -> Object:
@@ -171,8 +167,12 @@ class Connection:
         """Whether the events of `answer` come here."""
         return self._answers.get(answer.id or "") is answer
 
-    def release(self) -> list[Answer]:
-        """Return the answers that have not ended, and carry them no longer."""
+    def release(self, end: ConnectionLostError) -> list[Answer]:
+        """End all requests; return the answers that have not ended, and carry them no longer."""
+        self.end = end
+        for waiting in self._requests.values():
+            if not waiting.done():
+                waiting.set_exception(lost(end))
         answers = [*self._asked.values(), *self._answers.values()]
         self._asked.clear()
         self._answers.clear()

@@ -99,14 +99,17 @@ class FeedbackSender:
             raise outcome
         return outcome
 
-    async def run(self, send: SendFrame) -> None:
-        """Send on one connection until it is lost (returns) or another takes over (cancelled)."""
+    def connected(self) -> None:
+        """Note that there is a new connection; `run` is about to begin on it."""
         self._flights.clear()
         self._again.clear()
-        self._is_held = False
         self._is_connected = True
+        self._is_held = False
         self._trouble = None
         self._pause_until = 0.0
+
+    async def run(self, send: SendFrame) -> None:
+        """Send on one connection until it is lost (returns) or another takes over (cancelled)."""
         cursor = 0
         while True:
             self._wake.clear()
@@ -236,7 +239,7 @@ class FeedbackSender:
     def _answer(self, event_id: str, outcome: Outcome) -> None:
         self._flights.pop(event_id, None)
         self._again.pop(event_id, None)
-        self._settled[event_id] = outcome
+        self._settled.setdefault(event_id, outcome)
         if self._is_connected and not self._is_held:
             self._trouble = None  # it answers
         self._answered.set()

@@ -164,6 +164,7 @@ class Link:
             self._spawn(_retire(previous), "connection-retire")
         if self._pump is not None:
             self._pump.cancel()
+        self._sender.connected()
         self._pump = self._spawn(self._sender.run(connection.send_frame), "feedback-send")
         self._usable.set()
         detached, self._detached = self._detached, {}
@@ -182,11 +183,10 @@ class Link:
             end = await connection.read()
         finally:
             self._connections.discard(connection)
-            for answer in connection.release():
+            for answer in connection.release(end):
                 self._detach(answer, end)
             if connection is self._current:
                 self._current = None
-                self._sender.disconnected(end)
                 if self._pump is not None:
                     self._pump.cancel()
                 self._backoff.connected(self._environment.clock() - opened_at)
@@ -222,6 +222,8 @@ class Link:
     def _miss(self, error: Error) -> None:
         """Note that a connection is needed, and why there is none."""
         self._why = error
+        if self._current is None:
+            self._sender.disconnected(error)
         self._delay_s = self._backoff.delay_s(error)
         self._needed.set()
 
