@@ -45,7 +45,7 @@ MinConfidence = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (migrate, stats, export, erase):
+    for command in (migrate, stats, export, erase, expire):
         app.command()(command)
 
 
@@ -195,6 +195,10 @@ def export(
 def erase(
     user: Annotated[str, typer.Option(help="Whose data.", metavar="ID")],
     tenant: Tenant = "",
+    dataset: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of an export that gets a note; repeatable.", metavar="FOLDER"),
+    ] = None,
     yes: Yes = False,
     store: Store = None,
     data_dir: DataDir = None,
@@ -203,10 +207,11 @@ def erase(
 ) -> None:
     """Erase what is kept about one person: judgements, questions and answers, dead letters.
 
-    Daily counts stay: they name nobody. It cannot be undone.
+    The journal (when MANICULE_LOG_URL is set) is emptied first, archives are written anew. Daily
+    counts stay: they name nobody. It cannot be undone.
 
-    Exit codes: 0 erased, 1 nothing is kept about this person or the answer was no, 2 usage, 3 the
-    store cannot be reached.
+    Exit codes: 0 erased, 1 nothing is kept, not all was erased, or the answer was no, 2 usage,
+    3 the store cannot be reached.
 
     Example: `manicule erase --user u-4711`
     """
@@ -215,4 +220,29 @@ def erase(
         fail(("--user: is empty. Give the id of one person.",), USAGE)
     from server.cli.erasing import run_erase
 
-    raise typer.Exit(run_erase(settings, user, tenant, yes=yes, as_json=json))
+    raise typer.Exit(run_erase(settings, user, tenant, dataset or (), yes=yes, as_json=json))
+
+
+def expire(
+    yes: Yes = False,
+    archive: Annotated[
+        bool, typer.Option("--archive/--no-archive", help="Keep months in data/archive.")
+    ] = True,
+    store: Store = None,
+    data_dir: DataDir = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+) -> None:
+    """Remove what is older than MANICULE_FEEDBACK_RETENTION_DAYS; whole months are archived first.
+
+    Judgements leave by months, questions and answers by the day. Counts stay. Run it once a day, on
+    one machine.
+
+    Exit codes: 0 done, 1 it failed or the answer was no, 2 usage, 3 the store cannot be reached.
+
+    Example: `manicule expire --yes`
+    """
+    from server.cli.expiring import run_expire
+
+    settings = store_settings(store, data_dir, env_file)
+    raise typer.Exit(run_expire(settings, archive=archive, yes=yes, as_json=json))

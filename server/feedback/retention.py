@@ -14,6 +14,9 @@ from server.storage.months import Month
 from server.storage.store import Store
 
 DAY_MS = 86_400_000
+ARCHIVE_FOLDER = "archive"
+"""Below the data folder."""
+
 PATTERN = "feedback-*.jsonl.gz"
 
 
