@@ -49,6 +49,7 @@ from server.endpoints.probes import (
     metrics_endpoint,
     ready_endpoint,
 )
+from server.endpoints.request_rates import RequestRates
 from server.endpoints.responses import create_endpoint, events_endpoint
 from server.endpoints.socket import SUBPROTOCOL, socket_endpoint
 from server.endpoints.statistics_api import (
@@ -349,6 +350,7 @@ def _make_node(plan: Plan, answering: Answering, library: Library, feedback: Fee
         send_buffer_bytes=settings.send_buffer_bytes,
         slow_client_s=settings.slow_client_s,
         max_body_bytes=settings.max_frame_bytes,
+        rates=RequestRates(settings.http_requests_per_minute),
         audit=AuditLog(settings.data_dir / AUDIT_FILE, time.time),
     )
 

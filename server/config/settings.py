@@ -178,6 +178,14 @@ class Settings:
     requests_per_minute: int = setting(
         120, "Questions that one socket may ask.", unit="1/min", low=1, high=1_000_000
     )
+    http_requests_per_minute: int = setting(
+        3000,
+        "HTTP requests that one key or token may make of one process; a bulk is one. Without keys "
+        "there is no limit.",
+        unit="1/min",
+        low=1,
+        high=1_000_000,
+    )
     send_buffer_bytes: int = setting(
         65_536,
         "Unsent bytes that a socket may have; sixteen times as much closes it as slow.",

@@ -16,6 +16,7 @@ from protocol.rates import TokenBucket
 from server.answering.service import Answering
 from server.endpoints.origins import OriginRule
 from server.endpoints.principals import KeyRing, Principal
+from server.endpoints.request_rates import RequestRates
 from server.feedback.audit import Audit, AuditAction, Fact, MemoryAudit
 from server.feedback.service import Feedback
 from server.manuals.library import Library
@@ -59,6 +60,7 @@ class Node:
     send_buffer_bytes: int
     slow_client_s: float
     max_body_bytes: int
+    rates: RequestRates = field(default_factory=RequestRates)
     audit: Audit = field(default_factory=lambda: MemoryAudit(time.time))
     draining: bool = False
     connections: set[Drainable] = field(default_factory=set)

@@ -13,7 +13,7 @@ from protocol.events import Error
 from server.endpoints.operations import JSON, OPERATIONS, Operation, Parameter
 
 _SCHEMA_PATH = "#/components/schemas/{name}"
-_GUARDED: tuple[ErrorCode, ...] = ("unauthorized", "forbidden")
+_GUARDED: tuple[ErrorCode, ...] = ("unauthorized", "forbidden", "rate_limited")
 
 
 def build_openapi(version: str) -> dict[str, Any]:

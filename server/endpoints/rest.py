@@ -51,6 +51,10 @@ def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
 
 
 def _admit(node: Node, request: Request, role: Role) -> Principal:
+    if not node.keys.is_open:
+        principal = node.keys.of_connection(request)
+        peer = request.client.host if request.client else ""
+        node.rates.take(principal.name if principal else peer, node.clock())
     try:
         return node.keys.require(request, role)
     except EventError as error:
