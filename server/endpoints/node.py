@@ -67,15 +67,15 @@ class Node:
     _background: set[asyncio.Task[None]] = field(default_factory=set)
     _denials: TokenBucket = field(default_factory=lambda: TokenBucket(DENIALS_PER_MINUTE))
 
-    async def note(self, action: AuditAction, principal: Principal, **facts: Fact) -> None:
+    async def note(self, action: AuditAction, principal: Principal | None, **facts: Fact) -> None:
         """Write to the audit log; raises `EventError`, for what is not noted is not done."""
         try:
             await asyncio.to_thread(
                 self.audit.note,
                 action,
-                actor=principal.name,
-                role=principal.role,
-                tenant=principal.tenant,
+                actor=principal.name if principal else "",
+                role=principal.role if principal else "",
+                tenant=principal.tenant if principal else "",
                 **facts,
             )
         except OSError as error:
@@ -87,10 +87,9 @@ class Node:
     def note_denied(self, code: ErrorCode, path: str, principal: Principal | None) -> None:
         """Write to the audit log that somebody was turned away at `path`, some a minute."""
         if not self._denials.take(self.clock()):
-            who = principal or Principal("", "user")
-            self.in_background(self._note_denied(code, path, who), "audit-denied")
+            self.in_background(self._note_denied(code, path, principal), "audit-denied")
 
-    async def _note_denied(self, code: ErrorCode, path: str, principal: Principal) -> None:
+    async def _note_denied(self, code: ErrorCode, path: str, principal: Principal | None) -> None:
         try:
             await self.note("denied", principal, code=code, path=path)
         except EventError:

@@ -81,8 +81,8 @@ async def test_denied_keys_are_noted_without_naming_anybody():
                 "acme",
                 {"code": "forbidden", "path": "/api/rlhf/analytics/user/{user_id}/stats"},
             ),
-            ("denied", "user", "", {"code": "unauthorized", "path": EXPORT}),
-            ("denied", "user", "", {"code": "unauthorized", "path": "/ws"}),
+            ("denied", "", "", {"code": "unauthorized", "path": EXPORT}),
+            ("denied", "", "", {"code": "unauthorized", "path": "/ws"}),
         ]
 
 
