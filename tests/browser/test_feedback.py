@@ -348,3 +348,20 @@ def test_judging_fits_a_phone_and_its_controls_have_names_and_room(server, visit
           .map((node) => node.className)"""
     )
     assert outside == []
+
+
+def test_the_header_has_room_for_the_badge_on_a_phone(serve, visit):
+    server = serve(SCRIPT)
+    visited = asked(visit, server.url, viewport={"width": 320, "height": 740})
+    visited.watch.allow(r"WebSocket connection to .* failed")
+    server.kill()
+    button(visited, "Good answer").click()
+    badge = visited.page.get_by_role("button", name=BADGE)
+    expect(badge).to_be_in_viewport(ratio=1)
+    expect(visited.page.get_by_role("button", name="Colours")).to_be_in_viewport(ratio=1)
+    badge.click()
+    told = visited.page.get_by_role("dialog")
+    expect(told).to_contain_text("kept in this browser")
+    expect(told).to_be_in_viewport(ratio=1)
+    visited.page.keyboard.press("Escape")
+    expect(told).to_have_count(0)

@@ -30,9 +30,10 @@ def test_a_key_opens_the_page_and_lasts_as_long_as_the_tab(server, visit):
     visited = visit(server.url)
     page = visited.page
     ask_for_key(visited)
-    expect(page.locator(".composer-hint")).to_contain_text("Sign in first")
+    expect(page.get_by_label("API key")).to_be_focused()
     sign_in(visited, KEY)
     expect(page.get_by_role("form", name="Sign in")).to_have_count(0)
+    expect(visited.question).to_be_focused()
     visited.choose()
     visited.ask()
     visited.answer().wait_for()
@@ -57,3 +58,19 @@ def test_a_wrong_key_is_said_and_forgotten_and_another_one_tried(server, visit):
     sign_in(visited, KEY)
     visited.choose()
     expect(page.get_by_role("form", name="Sign in")).to_have_count(0)
+
+
+def test_a_question_asked_without_a_key_is_kept(server, visit):
+    first = visit(server.url)
+    ask_for_key(first)
+    sign_in(first, KEY)
+    first.choose()
+    later = visit(server.url, context=first.context)
+    later.connected()
+    expect(later.page.get_by_label("Product", exact=True)).to_have_value("TD-17 Drum Module")
+    later.ask("How loud?")
+    refused = later.answer("refused")
+    expect(refused).to_contain_text("Sign in, then ask again.")
+    sign_in(later, KEY)
+    refused.get_by_role("button", name="Ask again").click()
+    later.answer().wait_for()

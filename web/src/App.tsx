@@ -20,7 +20,6 @@ export function App({ connection, conversation, outbox }: AppProps) {
       <Shell
         state={state}
         retry={() => connection.retryNow()}
-        signIn={(key) => connection.signIn(key)}
         badge={<WaitingBadge outbox={outbox} />}
         notes={<OutboxNotes outbox={outbox} />}
       >

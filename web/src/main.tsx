@@ -8,8 +8,8 @@ import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { Conversation } from "./ask/conversation";
 import { pageOutbox } from "./feedback/pageOutbox";
-import { pageConnection } from "./protocol/connection";
 import { newId } from "./protocol/ids";
+import { pageConnection } from "./protocol/pageConnection";
 import { COLOR_SCHEME_KEY } from "./shell/ColorScheme";
 import { theme, variables } from "./shell/theme";
 
@@ -22,13 +22,13 @@ connection.start();
 // After sleep or a change of network the socket may be dead without having said so.
 window.addEventListener("online", () => connection.probe());
 window.addEventListener("offline", () => connection.probe());
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") connection.probe();
+});
 // Where the browser keeps nothing, closing the page would lose what waits: it asks first.
 window.addEventListener("beforeunload", (event) => {
   const { durable, waiting } = outbox.getState();
   if (!durable && waiting > 0) event.preventDefault();
-});
-document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible") connection.probe();
 });
 
 createRoot(document.getElementById("root")!).render(

@@ -17,6 +17,7 @@ import { Facts } from "./Facts";
 import { Margin } from "./Notes";
 import type { OpenNote } from "./Notes";
 import {
+  errorWords,
   fallbackWords,
   fraction,
   fullName,
@@ -231,7 +232,7 @@ function Ending({ answer, judged, text, onAgain }: EndingProps) {
         <p className="end-state" data-phase={answer.phase}>
           <Icon name="warning" size={16} />
           <span>
-            {stateWords(answer, true)}.{answer.error !== null && ` ${answer.error.message}`}
+            {stateWords(answer, true)}.{answer.error !== null && ` ${errorWords(answer.error)}`}
           </span>
         </p>
       )}

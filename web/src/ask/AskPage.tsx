@@ -1,5 +1,6 @@
 import { useMediaQuery } from "@mantine/hooks";
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import type { RefObject } from "react";
 import { isOpen } from "../protocol/answer";
 import type { Answer } from "../protocol/answer";
 import { isReady } from "../protocol/connection";
@@ -7,6 +8,7 @@ import type { Connection, ConnectionState } from "../protocol/connection";
 import type { Product } from "../protocol/events";
 import { Contained } from "../shell/Contained";
 import { Mark } from "../shell/Mark";
+import { SignIn } from "../shell/SignIn";
 import { AnswerView } from "./AnswerView";
 import type { CardActions } from "./Card";
 import { Composer } from "./Composer";
@@ -47,6 +49,7 @@ export function AskPage({ connection, conversation, state }: AskPageProps) {
   const beside = useMediaQuery("(min-width: 68em)", undefined, { getInitialValueInEffect: false });
 
   useEscape(answers, conversation);
+  useFocusAfterSignIn(state.signIn !== null, input);
   useScrollToNewest(answers);
 
   const send = useCallback(
@@ -119,7 +122,13 @@ export function AskPage({ connection, conversation, state }: AskPageProps) {
           </Contained>
         ))}
       </div>
-      <div className="composer-place">{composer}</div>
+      <div className="composer-place">
+        {state.signIn === null ? (
+          composer
+        ) : (
+          <SignIn refused={state.signIn === "refused"} onKey={(key) => connection.signIn(key)} />
+        )}
+      </div>
       <p className="off-screen" role="status" aria-live="polite">
         {answers.length > 0 && spokenState(answers.at(-1)!, connected)}
       </p>
@@ -165,7 +174,6 @@ function hindranceWords(
   product: Product | null,
   question: string,
 ): string | null {
-  if (state.signIn !== null) return "Sign in first; your question is kept here.";
   if (state.link !== "open") return "No connection to the server; your question is kept here.";
   if (state.goingAway) return "The server is restarting; your question is kept here.";
   if (product === null) return "Choose a product first.";
@@ -218,6 +226,15 @@ function useEscape(answers: readonly Answer[], conversation: Conversation): void
     document.addEventListener("keydown", keyDown, { capture: true });
     return () => document.removeEventListener("keydown", keyDown, { capture: true });
   }, [answers, conversation]);
+}
+
+/** The field for the key stood in the composer's place and had the focus; hand it on. */
+function useFocusAfterSignIn(asked: boolean, input: RefObject<HTMLTextAreaElement | null>): void {
+  const wasAsked = useRef(false);
+  useEffect(() => {
+    if (wasAsked.current && !asked) input.current?.focus();
+    wasAsked.current = asked;
+  }, [asked, input]);
 }
 
 /** Bring a new question to the top; while it is answered the page stands still for its reader. */

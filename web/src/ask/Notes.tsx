@@ -1,5 +1,6 @@
 import { useLayoutEffect, useRef } from "react";
 import type { RefObject } from "react";
+import { QUOTATION_REASONS } from "../feedback/judgement";
 import { ItemVerdict } from "../feedback/Verdict";
 import { Icon } from "../shell/icons";
 import { Mark } from "../shell/Mark";
@@ -123,7 +124,12 @@ function NoteBody({ note: { number, citation } }: { note: Note }) {
         </span>
       </span>
       <q className="note-quote">{citation.cited_text.replace(/\s+/g, " ").trim()}</q>
-      <ItemVerdict itemId={citation.id} noun="quotation" original={null} />
+      <ItemVerdict
+        itemId={citation.id}
+        noun="quotation"
+        original={null}
+        reasons={QUOTATION_REASONS}
+      />
     </>
   );
 }

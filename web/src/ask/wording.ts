@@ -2,7 +2,7 @@
 
 import { isOpen } from "../protocol/answer";
 import type { Answer, Progress } from "../protocol/answer";
-import type { FinalResponse, Guidance, ManualFacts, Product } from "../protocol/events";
+import type { ErrorFacts, FinalResponse, Guidance, ManualFacts, Product } from "../protocol/events";
 
 /** The product with its brand, unless the name already says it. */
 export function fullName({ brand, name }: Product): string {
@@ -76,6 +76,11 @@ function endWords(answer: Answer): string {
     default:
       return "The server did not take the question";
   }
+}
+
+/** What the server said was wrong; its word for a missing key is meant for programs. */
+export function errorWords(error: ErrorFacts): string {
+  return error.code === "unauthorized" ? "Sign in, then ask again." : error.message;
 }
 
 /** What to make of the answer; null when it needs no word. */

@@ -11,6 +11,7 @@ interface PanelProps {
   noun: string;
   original: string | null;
   stars: boolean;
+  reasons: readonly Category[];
   draft: Draft;
   onDraft: (draft: Draft) => void;
   onSend: (opinions: readonly Opinion[]) => void;
@@ -55,7 +56,7 @@ export function Panel(props: PanelProps) {
       }}
     >
       {draft.rejecting ? (
-        <Reasons noun={noun} draft={draft} onDraft={onDraft} />
+        <Reasons noun={noun} reasons={props.reasons} draft={draft} onDraft={onDraft} />
       ) : (
         props.stars && <Stars draft={draft} onDraft={onDraft} />
       )}
@@ -87,7 +88,9 @@ export function Panel(props: PanelProps) {
 
 type PartProps = Pick<PanelProps, "draft" | "onDraft">;
 
-function Reasons({ noun, draft, onDraft }: PartProps & { noun: string }) {
+type ReasonsProps = Pick<PanelProps, "noun" | "reasons" | "draft" | "onDraft">;
+
+function Reasons({ noun, reasons, draft, onDraft }: ReasonsProps) {
   const turn = (reason: Category): void => {
     const tags = draft.tags.includes(reason)
       ? draft.tags.filter((one) => one !== reason)
@@ -97,7 +100,7 @@ function Reasons({ noun, draft, onDraft }: PartProps & { noun: string }) {
   return (
     <fieldset className="reasons">
       <legend>What is wrong with this {noun}?</legend>
-      {(Object.keys(REASONS) as Category[]).map((reason) => (
+      {reasons.map((reason) => (
         <label key={reason} className="reason">
           <input
             type="checkbox"

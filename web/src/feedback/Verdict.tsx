@@ -1,12 +1,13 @@
 import { useContext, useId, useRef, useState } from "react";
 import type { ReactNode } from "react";
+import type { Category } from "../protocol/events";
 import { Icon } from "../shell/icons";
 import type { IconName } from "../shell/icons";
-import { EMPTY_DRAFT } from "./judgement";
+import { ALL_REASONS, EMPTY_DRAFT } from "./judgement";
 import type { Draft, Opinion, Target } from "./judgement";
 import { JudgedPlace, useMark, useOutbox } from "./judging";
 import type { Judged } from "./judging";
-import type { Mark } from "./outbox";
+import type { Mark } from "./marks";
 import { Panel } from "./Panel";
 
 interface VerdictProps {
@@ -17,6 +18,8 @@ interface VerdictProps {
   noun: string;
   /** The text that may be edited, or null when it may not. */
   original: string | null;
+  /** What may be wrong with it; anything when not given. */
+  reasons?: readonly Category[];
   /** The id of the element that says which one it is, for screen readers. */
   describedBy?: string;
   children?: ReactNode;
@@ -80,7 +83,8 @@ interface Face {
 }
 
 /** What the controls of one target share: its marks, its draft, its panel. */
-function useVerdict({ judged, itemId, noun, original, describedBy }: VerdictProps): Face {
+function useVerdict(props: VerdictProps): Face {
+  const { judged, itemId, noun, original, reasons = ALL_REASONS, describedBy } = props;
   const outbox = useOutbox();
   const panelId = useId();
   const opener = useRef<HTMLElement | null>(null);
@@ -92,9 +96,10 @@ function useVerdict({ judged, itemId, noun, original, describedBy }: VerdictProp
     opener.current?.focus();
   };
   const send = (opinions: readonly Opinion[]): void => {
+    // What the outbox does not take stays in the panel.
+    if (opinions.some((opinion) => outbox.judge(target, opinion) === null)) return;
     close();
     setDraft(EMPTY_DRAFT);
-    for (const opinion of opinions) void outbox.judge(target, opinion);
   };
   const toggle = (rejecting: boolean, button: HTMLElement): void => {
     const next = rejecting ? "rejecting" : "plain";
@@ -117,6 +122,7 @@ function useVerdict({ judged, itemId, noun, original, describedBy }: VerdictProp
         noun={noun}
         original={original}
         stars={itemId === null}
+        reasons={reasons}
         draft={draft}
         onDraft={setDraft}
         onSend={send}

@@ -1,16 +1,22 @@
 import { ActionIcon, Popover } from "@mantine/core";
 import { useSyncExternalStore } from "react";
 import { Icon } from "../shell/icons";
+import { useOpen } from "../shell/useOpen";
 import type { Outbox } from "./outbox";
 
 /** How many judgements wait, for the header; nothing when none does. */
 export function WaitingBadge({ outbox }: { outbox: Outbox }) {
   const { waiting, durable } = useSyncExternalStore(outbox.onChange, outbox.getState);
+  const [open, setOpen] = useOpen();
   if (waiting === 0) return null;
   return (
-    <Popover position="bottom-end" width={280} shadow="md" withArrow>
+    <Popover opened={open} onChange={setOpen} position="bottom-end" width={280} shadow="md" withArrow>
       <Popover.Target>
-        <button type="button" className="waiting-badge" data-durable={durable}>
+        <button
+          type="button"
+          className="waiting-badge"
+          onClick={() => setOpen((before) => !before)}
+        >
           <Icon name="clock" size={15} />
           <span>
             <b>{waiting.toLocaleString("en")}</b>
@@ -20,11 +26,11 @@ export function WaitingBadge({ outbox }: { outbox: Outbox }) {
       </Popover.Target>
       <Popover.Dropdown>
         <p className="popover-text">
-          {waiting === 1 ? "A judgement of yours is" : "Judgements of yours are"} not on the server
-          yet, and will be sent as soon as it answers.{" "}
+          What you said of answers is not all on the server yet. It will be sent as soon as the
+          server answers.{" "}
           {durable
-            ? "They are kept in this browser, also when you close the page."
-            : "This browser does not let the page keep them: leave it open until they are saved."}
+            ? "It is kept in this browser, also when you close the page."
+            : "This browser does not let the page keep it: leave it open until it is saved."}
         </p>
       </Popover.Dropdown>
     </Popover>

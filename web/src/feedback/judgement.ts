@@ -20,6 +20,15 @@ export const REASONS: Record<Category, string> = {
   technical_issue: "Technical fault",
 };
 
+export const ALL_REASONS = Object.keys(REASONS) as Category[];
+/** What can be wrong with a quotation, which is the manual's own text. */
+export const QUOTATION_REASONS: readonly Category[] = [
+  "factual_error",
+  "relevance_low",
+  "formatting_error",
+  "technical_issue",
+];
+
 /** What is judged: an answer, or with `itemId` one item of it. */
 export interface Target {
   responseId: string;

@@ -1,7 +1,8 @@
 /** How components reach the outbox, and which answer the ones below an answer are about. */
 
 import { createContext, useCallback, useContext, useSyncExternalStore } from "react";
-import type { Mark, Outbox } from "./outbox";
+import type { Kind, Mark } from "./marks";
+import type { Outbox } from "./outbox";
 
 /** The answer that is judged, once it has ended; null before that, when nothing can be judged. */
 export interface Judged {
@@ -18,7 +19,7 @@ export function useOutbox(): Outbox {
   return outbox;
 }
 
-export function useMark(judged: Judged, itemId: string | null, kind: "verdict" | "rate"): Mark | null {
+export function useMark(judged: Judged, itemId: string | null, kind: Kind): Mark | null {
   const outbox = useOutbox();
   const look = useCallback(
     () => outbox.markOf(judged.responseId, itemId, kind),

@@ -73,8 +73,10 @@ class Tab {
     }
   }
 
-  judge(opinion: Opinion = { action: "accept" }): Promise<boolean> {
-    return this.outbox.judge({ responseId: "r1", itemId: null, receipt: "s" }, opinion);
+  async judge(opinion: Opinion = { action: "accept" }): Promise<boolean> {
+    const kept = this.outbox.judge({ responseId: "r1", itemId: null, receipt: "s" }, opinion);
+    await kept;
+    return kept !== null;
   }
 
   get mark() {

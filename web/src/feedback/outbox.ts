@@ -8,13 +8,14 @@ import type { ConnectionState } from "../protocol/connection";
 import type {
   ClientEvent,
   ErrorFacts,
-  FeedbackAction,
   FeedbackCreate,
   FeedbackLevel,
   ServerEvent,
 } from "../protocol/events";
 import { feedbackEvent } from "./judgement";
 import type { Opinion, Target } from "./judgement";
+import { Marks } from "./marks";
+import type { Kind, Mark } from "./marks";
 import {
   added,
   FOREIGN_GRACE_MS,
@@ -36,18 +37,6 @@ const CLOCK_OFF_MS = 60_000;
 /** So many problems are listed; of more, the newest. */
 const MOST_PROBLEMS = 5;
 
-/** `saving`: on its way. `waiting`: for a connection, or for the next attempt. */
-export type MarkState = "saving" | "waiting" | "saved" | "refused";
-
-/** The latest judgement of one target that was made on this page. */
-export interface Mark {
-  id: string;
-  action: FeedbackAction;
-  score: number | null;
-  state: MarkState;
-  level: FeedbackLevel | null;
-  problem: string | null;
-}
 export interface OutboxState {
   waiting: number;
   /** False where the browser keeps nothing: what waits is lost when the page is closed. */
@@ -80,8 +69,7 @@ export interface Surroundings {
 
 export class Outbox {
   private state: OutboxState = { waiting: 0, durable: true, problems: [] };
-  private readonly marks = new Map<string, Mark>();
-  private readonly keys = new Map<string, string>();
+  private readonly marks = new Marks();
   private readonly listeners = new Set<() => void>();
   private readonly shelf: Promise<Shelf | null>;
   private queue: Queue = NOTHING_WAITS;
@@ -110,32 +98,34 @@ export class Outbox {
   };
 
   /** The latest verdict on a target, or with `rate` the latest stars. The same until it changes. */
-  markOf(responseId: string, itemId: string | null, kind: "verdict" | "rate"): Mark | null {
-    return this.marks.get(markKey(responseId, itemId, kind)) ?? null;
+  markOf(responseId: string, itemId: string | null, kind: Kind): Mark | null {
+    return this.marks.of(responseId, itemId, kind);
   }
 
-  /** Keep one opinion and send it. False, with a problem to show, when it cannot be taken. */
-  async judge(target: Target, opinion: Opinion): Promise<boolean> {
+  /**
+   * Keep one opinion and send it; settled once it is kept. Null, with a problem to show, when it
+   * cannot be taken.
+   */
+  judge(target: Target, opinion: Opinion): Promise<void> | null {
     const now = this.around.now();
     const id = this.around.newId(now + this.clockOff);
     const event = feedbackEvent(target, opinion, id, now);
     const hindrance = this.hindrance(event);
     if (hindrance !== null) {
       this.complain(hindrance);
-      return false;
+      return null;
     }
-    const key = markKey(target.responseId, target.itemId, kindOf(opinion.action));
-    const { action, score = null } = opinion;
-    this.keys.set(id, key);
-    this.marks.set(key, { id, action, score, state: "saving", level: null, problem: null });
+    this.marks.add(id, target, opinion);
+    return this.take({ id, event, storedAt: now });
+  }
+
+  private async take(entry: Entry): Promise<void> {
     this.keeping += 1;
     this.publish();
-    const entry = { id, event, storedAt: now };
     if (await this.keep(entry)) this.around.tell({ kind: "kept", entry });
     this.keeping -= 1;
-    this.queue = added(this.queue, [entry], now);
+    this.queue = added(this.queue, [entry], entry.storedAt);
     this.flush();
-    return true;
   }
 
   /** Take the problems off the page. */
@@ -227,8 +217,7 @@ export class Outbox {
 
   private letGo(id: string, level: FeedbackLevel | null, problem: string | null): void {
     this.queue = removed(this.queue, id);
-    this.changeMark(id, { state: level === null ? "refused" : "saved", level, problem });
-    this.keys.delete(id);
+    this.marks.settle(id, level, problem);
     this.flush();
   }
 
@@ -273,27 +262,11 @@ export class Outbox {
     this.publish();
   }
 
-  private changeMark(id: string, change: Partial<Mark>): void {
-    const key = this.keys.get(id);
-    const mark = key === undefined ? undefined : this.marks.get(key);
-    if (key !== undefined && mark?.id === id) this.marks.set(key, { ...mark, ...change });
-  }
-
   private publish(): void {
     for (const [id, waiting] of this.queue) {
-      const state = waiting.sentAt === null ? "waiting" : "saving";
-      const key = this.keys.get(id);
-      if (key !== undefined && this.marks.get(key)?.state !== state) this.changeMark(id, { state });
+      this.marks.change(id, { state: waiting.sentAt === null ? "waiting" : "saving" });
     }
     this.state = { ...this.state, waiting: this.queue.size + this.keeping };
     for (const listener of [...this.listeners]) listener();
   }
-}
-
-function kindOf(action: FeedbackAction): "verdict" | "rate" {
-  return action === "rate" ? "rate" : "verdict";
-}
-
-function markKey(responseId: string, itemId: string | null, kind: "verdict" | "rate"): string {
-  return `${kind} ${responseId} ${itemId ?? ""}`;
 }

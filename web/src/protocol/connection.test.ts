@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { Connection, HELD_RETRY_MS, isReady, LONGEST_RETRY_MS, OFFLINE_AFTER_MS } from "./connection";
-import type { SocketLike } from "./connection";
+import type { SocketLike } from "./surroundings";
 
 /** Timers that move only when told, and sockets that the test opens and closes. */
 class World {

@@ -7,6 +7,7 @@
 
 import { parseFrame, SUBPROTOCOL } from "./events";
 import type { ClientEvent, ServerEvent, SessionFacts } from "./events";
+import type { SocketLike, Surroundings } from "./surroundings";
 
 /** Without a connection for this long, the page says that it is offline. */
 export const OFFLINE_AFTER_MS = 10_000;
@@ -55,24 +56,6 @@ export interface ConnectionState {
 /** True while what is sent is also served. */
 export function isReady(state: ConnectionState): boolean {
   return state.link === "open" && state.signIn === null;
-}
-
-export interface SocketLike {
-  onopen: ((event: never) => void) | null;
-  onmessage: ((event: never) => void) | null;
-  onclose: ((event: never) => void) | null;
-  readyState: number;
-  send(frame: string): void;
-  close(code?: number): void;
-}
-export interface Surroundings {
-  connect: (address: string, subprotocol: string) => SocketLike;
-  setTimer: (act: () => void, ms: number) => number;
-  clearTimer: (timer: number) => void;
-  /** A number from 0 up to, but not including, 1. */
-  random: () => number;
-  /** Where the API key is kept, for as long as the tab lives. */
-  token: { get: () => string | null; set: (token: string | null) => void };
 }
 
 const TIMERS = ["retryTimer", "offlineTimer", "pingTimer", "silenceTimer", "leaveTimer"] as const;
@@ -310,40 +293,4 @@ export class Connection {
     this.state = { ...this.state, ...change };
     for (const listener of [...this.stateListeners]) listener();
   }
-}
-
-/** A connection of the page's own server: `/ws` on the host that served the page. */
-export function pageConnection(location: Location): Connection {
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  return new Connection(`${scheme}//${location.host}/ws`, {
-    connect: (address, subprotocol) => new WebSocket(address, subprotocol) as SocketLike,
-    setTimer: (act, ms) => window.setTimeout(act, ms),
-    clearTimer: (timer) => window.clearTimeout(timer),
-    random: () => Math.random(),
-    token: sessionToken(),
-  });
-}
-
-const TOKEN_KEY = "manicule.key";
-
-/** The API key in `sessionStorage`: gone with the tab. Where that is blocked, gone with the page. */
-function sessionToken(): Surroundings["token"] {
-  let held: string | null = null;
-  try {
-    held = window.sessionStorage.getItem(TOKEN_KEY);
-  } catch {
-    // Blocked; the key then lasts as long as the page.
-  }
-  return {
-    get: () => held,
-    set: (token) => {
-      held = token;
-      try {
-        if (token === null) window.sessionStorage.removeItem(TOKEN_KEY);
-        else window.sessionStorage.setItem(TOKEN_KEY, token);
-      } catch {
-        // Blocked, as above.
-      }
-    },
-  };
 }

@@ -1,7 +1,8 @@
 import { ActionIcon, Popover } from "@mantine/core";
-import { useEffect, useState } from "react";
+import { useEffect } from "react";
 import { Icon } from "./icons";
 import { isPlain, isTyping } from "./keys";
+import { useOpen } from "./useOpen";
 
 const KEYS: readonly [string, string][] = [
   ["Enter", "send the question"],
@@ -14,17 +15,16 @@ const KEYS: readonly [string, string][] = [
 
 /** The keys of the page, opened by its button or by `?` outside of fields. */
 export function Help() {
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useOpen();
   useEffect(() => {
     const keyDown = (event: KeyboardEvent): void => {
-      if (event.key === "Escape") setOpen(false);
       if (event.key !== "?" || !isPlain(event) || isTyping(event.target)) return;
       event.preventDefault();
       setOpen((before) => !before);
     };
     document.addEventListener("keydown", keyDown);
     return () => document.removeEventListener("keydown", keyDown);
-  }, []);
+  }, [setOpen]);
   return (
     <Popover opened={open} onChange={setOpen} position="bottom-end" width={300} shadow="md" returnFocus>
       <Popover.Target>

@@ -26,7 +26,7 @@ export function LinkState({ state }: { state: ConnectionState }) {
 export function LinkBanner({ state, retry }: { state: ConnectionState; retry: () => void }) {
   const text = bannerText(state);
   return (
-    <div role="status" className="banner-place">
+    <div role="status">
       {text !== null && (
         <div className="banner" data-link={state.link}>
           <Icon name="info" />

@@ -5,12 +5,10 @@ import { ColorScheme } from "./ColorScheme";
 import { Help } from "./Help";
 import { LinkBanner, LinkState } from "./LinkState";
 import { Mark } from "./Mark";
-import { SignIn } from "./SignIn";
 
 interface ShellProps {
   state: ConnectionState;
   retry: () => void;
-  signIn: (key: string) => void;
   /** What stands in the header before the state of the link. */
   badge: ReactNode;
   /** What is said above the room. */
@@ -19,7 +17,7 @@ interface ShellProps {
 }
 
 /** What every room of the application stands in: the header, the state of the link, the room. */
-export function Shell({ state, retry, signIn, badge, notes, children }: ShellProps) {
+export function Shell({ state, retry, badge, notes, children }: ShellProps) {
   return (
     <AppShell header={{ height: 56 }} padding={0}>
       <a className="skip-link" href="#room">
@@ -38,9 +36,10 @@ export function Shell({ state, retry, signIn, badge, notes, children }: ShellPro
         </div>
       </AppShell.Header>
       <AppShell.Main id="room" tabIndex={-1}>
-        <LinkBanner state={state} retry={retry} />
-        <SignIn state={state} onKey={signIn} />
-        {notes}
+        <div className="banner-place">
+          <LinkBanner state={state} retry={retry} />
+          {notes}
+        </div>
         {children}
       </AppShell.Main>
     </AppShell>

@@ -1,17 +1,16 @@
 import { Button, TextInput } from "@mantine/core";
 import { useState } from "react";
 import type { FormEvent } from "react";
-import type { ConnectionState } from "../protocol/connection";
 
 interface SignInProps {
-  state: ConnectionState;
+  /** The key that was given last was not taken. */
+  refused: boolean;
   onKey: (key: string) => void;
 }
 
-/** A field for the API key, while the server wants one. */
-export function SignIn({ state, onKey }: SignInProps) {
+/** A field for the API key, in the composer's place while the server wants one. */
+export function SignIn({ refused, onKey }: SignInProps) {
   const [key, setKey] = useState("");
-  if (state.signIn === null) return null;
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     if (key.trim() === "") return;
@@ -19,20 +18,32 @@ export function SignIn({ state, onKey }: SignInProps) {
     setKey("");
   };
   return (
-    <form className="sign-in" aria-label="Sign in" onSubmit={submit}>
-      <TextInput
-        label="API key"
-        description="This server serves those who have a key. It is kept until you close this tab."
-        type="password"
-        autoComplete="off"
-        spellCheck={false}
-        value={key}
-        error={state.signIn === "refused" ? "The server does not know that key." : undefined}
-        onChange={(event) => setKey(event.currentTarget.value)}
-      />
-      <Button type="submit" variant="default" disabled={key.trim() === ""}>
-        Sign in
-      </Button>
+    <form className="composer" aria-label="Sign in" onSubmit={submit}>
+      <p className="sign-in-words">
+        This server answers those who have a key. What you typed is kept meanwhile.
+      </p>
+      <div className="composer-question">
+        <TextInput
+          label="API key"
+          className="question-field"
+          type="password"
+          autoComplete="off"
+          spellCheck={false}
+          autoFocus
+          error={refused}
+          aria-describedby="sign-in-hint"
+          value={key}
+          onChange={(event) => setKey(event.currentTarget.value)}
+        />
+        <Button type="submit" className="ask-button" disabled={key.trim() === ""}>
+          Sign in
+        </Button>
+      </div>
+      <p className="composer-hint" id="sign-in-hint" role="status" data-refused={refused}>
+        {refused
+          ? "The server does not know that key."
+          : "It is kept until you close this tab, and only in this browser."}
+      </p>
     </form>
   );
 }

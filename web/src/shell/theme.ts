@@ -64,6 +64,7 @@ export const variables: CSSVariablesResolver = () => ({
   variables: { "--serif": SERIF },
   light: {
     "--mantine-color-body": "#faf8f3",
+    "--mantine-color-error": "#9c2f1f",
     "--mantine-color-dimmed": "#655f54",
     "--mantine-color-placeholder": "#716b60",
     "--raised": "#fffefb",
@@ -78,6 +79,7 @@ export const variables: CSSVariablesResolver = () => ({
   },
   dark: {
     "--mantine-color-body": "#181714",
+    "--mantine-color-error": "#f0a08c",
     "--mantine-color-dimmed": "#aaa498",
     "--mantine-color-placeholder": "#aba597",
     "--raised": "#211f1b",
