@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
@@ -134,7 +135,13 @@ def confirmed(question: str) -> bool:
     """Ask on the terminal; False, and a line that says so, for no and where nobody answers."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    answer = sys.stdin.readline()
+    # The event loop turns Ctrl-C into a cancellation, which a read that waits does not notice;
+    # nothing is under way here, so the process may just end.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        signal.signal(signal.SIGINT, before)
     if answer.strip().casefold() in ("y", "yes"):
         return True
     sys.stderr.write("" if answer.endswith("\n") else "\n")
