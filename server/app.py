@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from uuid import uuid4
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from prompts.library import PromptLibrary, load_prompts
+from prompts.library import PromptLibrary
 from protocol.asyncapi import build_document
 from protocol.events import Limits, SessionFacts
 from protocol.messages import MAX_INPUT_CHARS
@@ -29,9 +27,7 @@ from server.answering.running import Machinery
 from server.answering.service import Answering
 from server.answering.ticker import FrameTicker
 from server.config.places import store_url
-from server.config.read import SettingsError
 from server.config.settings import Settings
-from server.demo import catalog_path
 from server.endpoints.feedback_api import (
     bulk_feedback_endpoint,
     create_feedback_endpoint,
@@ -42,7 +38,6 @@ from server.endpoints.node import Node
 from server.endpoints.openapi import build_openapi
 from server.endpoints.origins import OriginRule
 from server.endpoints.pages import page_routes
-from server.endpoints.principals import KeyRing
 from server.endpoints.probes import (
     document_endpoint,
     health,
@@ -63,17 +58,13 @@ from server.feedback.audit import AUDIT_FILE, AuditLog
 from server.feedback.drainer import Drainer
 from server.feedback.service import Feedback
 from server.feedback.writer import Writer
-from server.llm.chain import Chain, build_chain
-from server.llm.prices import Prices, load_prices
-from server.manuals.catalog import load_catalog
 from server.manuals.extract import Extractor
 from server.manuals.fetch import Fetcher
-from server.manuals.folder import catalog_from_folder
 from server.manuals.library import Library
 from server.manuals.loader import Loader
-from server.manuals.products import Catalog
 from server.manuals.ranking import ManualIndex
 from server.manuals.search import ProductSearch
+from server.plan import Plan
 from server.readiness import Readiness
 from server.storage.caches import Caches, open_caches
 from server.storage.opening import open_store
@@ -83,109 +74,6 @@ from server.telemetry.metrics import Metrics
 
 DAY_MS = 86_400_000
 SERVER_VERSION = version("manicule")
-
-
-class Failure:
-    """Why the process must end, once it must: durability that cannot be had any more."""
-
-    def __init__(self) -> None:
-        self.reason: str | None = None
-        self.happened = asyncio.Event()
-
-    def set_reason(self, reason: str) -> None:
-        """Note the first reason; the server then goes away by itself."""
-        self.reason = self.reason or reason
-        self.happened.set()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What can be read and checked before anything is opened: a fault here stops the start."""
-
-    settings: Settings
-    catalog: Catalog
-    prompts: PromptLibrary
-    chain: Chain
-    prices: Prices
-    metrics: Metrics
-    secret_key: bytes
-    keys: KeyRing
-    failure: Failure
-
-
-def make_plan(settings: Settings) -> Plan:
-    """Read files and settings.
-
-    Raises `CatalogError`, `PromptError`, `ChainError`, `PriceTableError` or `OSError`, each with
-    a message for the operator.
-    """
-    metrics = Metrics()
-    return Plan(
-        settings=settings,
-        catalog=read_catalog(settings),
-        prompts=load_prompts(settings.prompts_dir),
-        chain=make_chain(settings, metrics),
-        prices=load_prices(settings.prices),
-        metrics=metrics,
-        secret_key=read_secret_key(settings),
-        keys=read_keys(settings),
-        failure=Failure(),
-    )
-
-
-def read_keys(settings: Settings) -> KeyRing:
-    """Return the API keys; raises `SettingsError` for one that cannot be used."""
-    try:
-        return KeyRing(settings.api_keys, settings.jwt_secret)
-    except ValueError as error:
-        name = "JWT_SECRET" if str(error).startswith("JWT") else "API_KEYS"
-        raise SettingsError([f"MANICULE_{name}: {error}"]) from None
-
-
-def read_catalog(settings: Settings) -> Catalog:
-    """Return the catalog that the settings name, or else the demo catalog."""
-    if settings.manuals is not None:
-        return catalog_from_folder(settings.manuals)
-    return load_catalog(settings.catalog or catalog_path())
-
-
-def make_chain(settings: Settings, metrics: Metrics | None = None) -> Chain:
-    """Return the chain of models that the settings name."""
-
-    def count_error(model: str, kind: str) -> None:
-        if metrics is not None:
-            metrics.count("upstream_errors_total", model, kind)
-
-    return build_chain(
-        settings.model,
-        gemini_api_key=settings.gemini_api_key,
-        gemini_base_url=settings.gemini_base_url,
-        openai_api_key=settings.openai_api_key,
-        openai_base_url=settings.openai_base_url,
-        first_token_timeout_s=settings.first_token_timeout_s,
-        inter_token_timeout_s=settings.inter_token_timeout_s,
-        answer_timeout_s=settings.answer_timeout_s,
-        on_error=count_error,
-        on_malformed=lambda model: count_error(model, "skipped_event"),
-    )
-
-
-def read_secret_key(settings: Settings) -> bytes:
-    """Return the key that signs receipts, made once and kept when the settings name none."""
-    if settings.secret_key:
-        return settings.secret_key.encode()
-    path = settings.data_dir / "secret.key"
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(path, "x", opener=_private) as file:
-            file.write(secrets.token_urlsafe(32))
-    except FileExistsError:
-        pass
-    return path.read_text().strip().encode()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 @asynccontextmanager

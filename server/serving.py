@@ -14,9 +14,10 @@ import structlog
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from server.app import Plan, build_app, open_node
+from server.app import build_app, open_node
 from server.config.settings import Settings
 from server.endpoints.node import Node
+from server.plan import Plan
 from server.telemetry.metrics import Metrics
 
 log = structlog.get_logger("manicule")

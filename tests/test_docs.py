@@ -118,7 +118,16 @@ def test_every_metric_named_is_in_the_table(page):
 def texts():
     """Every text of the project; not what is made, fetched or installed here."""
     made = {"node_modules", "__pycache__", ".venv", "data", "dist", "build", "results"}
-    folders = ("benchmarks", "docs", "kubernetes", "prompts", "protocol", "scripts", "server")
+    folders = (
+        "benchmarks",
+        "docs",
+        "kubernetes",
+        "manicule",
+        "prompts",
+        "protocol",
+        "scripts",
+        "server",
+    )
     for path in ROOT.iterdir():
         if path.is_file() and path.name not in (".env", "uv.lock"):
             yield path

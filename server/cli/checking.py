@@ -81,7 +81,7 @@ def _check_data(folder: Path) -> Result:
 
 
 def _check_catalog(settings: Settings) -> str:
-    from server.app import read_catalog
+    from server.plan import read_catalog
 
     catalog = read_catalog(settings)
     with_manual = sum(product.manual is not None for product in catalog.products)
@@ -115,8 +115,8 @@ async def _check_services(settings: Settings) -> AsyncIterator[Result]:
 
 
 async def _check_models(settings: Settings) -> AsyncIterator[Result]:
-    from server.app import make_chain
     from server.llm.port import UpstreamError
+    from server.plan import make_chain
 
     try:
         chain = make_chain(settings)

@@ -19,7 +19,7 @@ from typing import Final, Literal, NoReturn
 import structlog
 
 from prompts.library import PromptError
-from server.app import SERVER_VERSION, Plan, make_plan
+from server.app import SERVER_VERSION
 from server.cli.text import one_line
 from server.config.places import store_url
 from server.config.read import SettingsError
@@ -27,6 +27,7 @@ from server.config.settings import Settings, hide_secret
 from server.llm.chain import ChainError
 from server.llm.prices import PriceTableError
 from server.manuals.products import CatalogError
+from server.plan import Plan, make_plan
 from server.serving import FatalError, ListenError, address_of, listen, serve
 from server.storage.checks import check_cache, check_log
 from server.storage.migrating import MigrationError

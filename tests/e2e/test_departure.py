@@ -97,7 +97,7 @@ async def test_a_client_that_does_not_read_does_not_hold_up_the_end(server):
     target = server([{"tokens": 30_000, "rate_per_s": 0}])
     _, writer = await asyncio.open_connection("127.0.0.1", target.port, limit=1)
     body = json.dumps({"input": "Endless?", "product_id": "td-17"}).encode()
-    head = f"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/responses HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
     wait_until(lambda: "query_completed" in target.log(), "the end of the answer")
     target.signal()

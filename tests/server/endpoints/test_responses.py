@@ -172,7 +172,9 @@ async def test_a_client_that_left_with_its_question_stops_the_answer():
     async with Rig(model) as rig, serving(rig) as url:
         port = int(url.rsplit(":", 1)[1])
         body = json.dumps(ASK).encode()
-        head = f"POST /v1/responses HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /v1/responses HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         for how in ("close", "abort") * 3:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(head.encode() + body)

@@ -1,0 +1,123 @@
+"""What is read and checked before anything is opened: settings, files, keys, the model chain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from dataclasses import dataclass
+
+from prompts.library import PromptLibrary, load_prompts
+from server.config.read import SettingsError
+from server.config.settings import Settings
+from server.demo import catalog_path
+from server.endpoints.principals import KeyRing
+from server.llm.chain import Chain, build_chain
+from server.llm.prices import Prices, load_prices
+from server.manuals.catalog import load_catalog
+from server.manuals.folder import catalog_from_folder
+from server.manuals.products import Catalog
+from server.telemetry.metrics import Metrics
+
+
+class Failure:
+    """Why the process must end, once it must: durability that cannot be had any more."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.happened = asyncio.Event()
+
+    def set_reason(self, reason: str) -> None:
+        """Note the first reason; the server then goes away by itself."""
+        self.reason = self.reason or reason
+        self.happened.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What can be read and checked before anything is opened: a fault here stops the start."""
+
+    settings: Settings
+    catalog: Catalog
+    prompts: PromptLibrary
+    chain: Chain
+    prices: Prices
+    metrics: Metrics
+    secret_key: bytes
+    keys: KeyRing
+    failure: Failure
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Read files and settings.
+
+    Raises `CatalogError`, `PromptError`, `ChainError`, `PriceTableError` or `OSError`, each with
+    a message for the operator.
+    """
+    metrics = Metrics()
+    return Plan(
+        settings=settings,
+        catalog=read_catalog(settings),
+        prompts=load_prompts(settings.prompts_dir),
+        chain=make_chain(settings, metrics),
+        prices=load_prices(settings.prices),
+        metrics=metrics,
+        secret_key=read_secret_key(settings),
+        keys=read_keys(settings),
+        failure=Failure(),
+    )
+
+
+def read_keys(settings: Settings) -> KeyRing:
+    """Return the API keys; raises `SettingsError` for one that cannot be used."""
+    try:
+        return KeyRing(settings.api_keys, settings.jwt_secret)
+    except ValueError as error:
+        name = "JWT_SECRET" if str(error).startswith("JWT") else "API_KEYS"
+        raise SettingsError([f"MANICULE_{name}: {error}"]) from None
+
+
+def read_catalog(settings: Settings) -> Catalog:
+    """Return the catalog that the settings name, or else the demo catalog."""
+    if settings.manuals is not None:
+        return catalog_from_folder(settings.manuals)
+    return load_catalog(settings.catalog or catalog_path())
+
+
+def make_chain(settings: Settings, metrics: Metrics | None = None) -> Chain:
+    """Return the chain of models that the settings name."""
+
+    def count_error(model: str, kind: str) -> None:
+        if metrics is not None:
+            metrics.count("upstream_errors_total", model, kind)
+
+    return build_chain(
+        settings.model,
+        gemini_api_key=settings.gemini_api_key,
+        gemini_base_url=settings.gemini_base_url,
+        openai_api_key=settings.openai_api_key,
+        openai_base_url=settings.openai_base_url,
+        first_token_timeout_s=settings.first_token_timeout_s,
+        inter_token_timeout_s=settings.inter_token_timeout_s,
+        answer_timeout_s=settings.answer_timeout_s,
+        on_error=count_error,
+        on_malformed=lambda model: count_error(model, "skipped_event"),
+    )
+
+
+def read_secret_key(settings: Settings) -> bytes:
+    """Return the key that signs receipts, made once and kept when the settings name none."""
+    if settings.secret_key:
+        return settings.secret_key.encode()
+    path = settings.data_dir / "secret.key"
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "x", opener=_private) as file:
+            file.write(secrets.token_urlsafe(32))
+    except FileExistsError:
+        pass
+    return path.read_text().strip().encode()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
