@@ -76,6 +76,7 @@ def serve(path: Path) -> None:
 
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()  # before its address is told
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
     app = Starlette(routes=[Route("/", give)])
     uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listener])

@@ -117,6 +117,7 @@ class Done:
 def environment(**extra: str) -> dict[str, str]:
     """The environment without anybody's settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MANICULE_")}
+    kept["COLUMNS"] = "120"  # whatever runs the tests may have set its own width
     return kept | {"PYTHONPATH": str(Path(__file__).parents[3])} | extra
 
 

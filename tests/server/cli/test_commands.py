@@ -16,8 +16,9 @@ async def test_every_command_explains_itself(manicule, command):
 @pytest.mark.parametrize("command", [("serve",), ("ask",), ("search",), ("check",)])
 async def test_help_shows_examples_and_exit_codes(manicule, command):
     done = await manicule(*command, "--help")
-    assert f"• manicule {command[0]}" in done.out or "Example: manicule" in done.out
-    assert command == ("serve",) or "Exit codes" in done.out
+    told = " ".join(done.out.split())
+    assert f"• manicule {command[0]}" in told or "Example: manicule" in told
+    assert command == ("serve",) or "Exit codes" in told.replace("│ │ ", "")
 
 
 async def test_help_without_words(manicule):

@@ -28,6 +28,7 @@ def event_id(number):
 
 async def filled(*rows):
     store = MemoryStore()
+    await store.open()
     await store.write(rows)
     return store
 

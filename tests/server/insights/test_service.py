@@ -87,6 +87,7 @@ async def test_of_somebody_unknown_there_are_zeros_and_reasons():
 
 async def test_over_a_store_weights_bins_and_days_come_out_as_they_went_in():
     store = MemoryStore()
+    await store.open()
     await store.write(
         [
             judgement(
