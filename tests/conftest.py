@@ -24,13 +24,20 @@ sys.path.insert(0, str(Path(__file__).parent / "fakes"))
 from postgres_servers import PostgresServer, copy_of, empty_database, initialise, new_folder
 
 START_S = 10.0
+HIGHEST_PORT = 55_535
 
 
 def pick_port() -> int:
-    """A TCP port on loopback that nobody listened on a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port on loopback that nobody listened on a moment ago.
+
+    At most `HIGHEST_PORT`: a node of a Redis cluster listens 10,000 ports higher too.
+    """
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = int(listener.getsockname()[1])
+        if port <= HIGHEST_PORT:
+            return port
 
 
 @pytest.fixture
@@ -87,10 +94,12 @@ class RedisServer:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=0.2) as probe:
                     probe.sendall(b"PING\r\n")
-                    if probe.recv(64):
+                    reply = probe.recv(64)
+                    if reply and not reply.startswith(b"-LOADING"):
                         return True
             except OSError:
-                time.sleep(0.01)
+                pass
+            time.sleep(0.01)
         self.kill()
         return False
 
