@@ -27,10 +27,10 @@ async def store(tmp_path):
     await one.aclose()
 
 
-def rows_of(user: str, tenant: str = "") -> list:
+def rows_of(user: str, tenant: str = "", at: int = NOW_MS) -> list:
     return [
         judgement(
-            user_id=user, tenant=tenant, response_id=f"r-{user}", comment=f"by {user}",
+            event_id=uuid7(at), user_id=user, tenant=tenant, response_id=f"r-{user}", comment=f"by {user}",
             action="modify", final_text="so",
         ),
         interaction(user_id=user, tenant=tenant, response_id=f"r-{user}"),
@@ -62,7 +62,7 @@ async def test_s49_nothing_of_a_person_is_left(store, tmp_path):
         store, Filter(), "openai-preference", "none", exported, now=NOW_MS + 1, version="0"
     )
     journal = MemoryJournal()
-    await journal.append([encode_row(row) for row in rows_of(CANARY)])
+    await journal.append([encode_row(row) for row in rows_of(CANARY, at=NOW_MS + 1000)])
 
     report = await erase_user(
         store, CANARY, now=NOW_MS, journal=journal, archive_dir=archive, datasets=[exported],
