@@ -30,7 +30,8 @@ async def store(tmp_path):
 def rows_of(user: str, tenant: str = "", at: int = NOW_MS) -> list:
     return [
         judgement(
-            event_id=uuid7(at), user_id=user, tenant=tenant, response_id=f"r-{user}", comment=f"by {user}",
+            event_id=uuid7(at), user_id=user, tenant=tenant, response_id=f"r-{user}",
+            comment=f"by {user}",
             action="modify", final_text="so",
         ),
         interaction(user_id=user, tenant=tenant, response_id=f"r-{user}"),
