@@ -21,6 +21,7 @@ from protocol.events import (
     OutputTextDelta,
     ResponseCreated,
     ResponseInProgress,
+    ResponseReset,
     Source,
     Stage,
     StartedResponse,
@@ -43,26 +44,32 @@ class AnswerStream:
 
     Text is collected by `feed` and given out by `take`, so that the caller decides how often
     frames go; every other event gives out the text before it first. The same text in any chunks
-    gives the same joined deltas and the same items.
+    gives the same joined deltas and the same items. `output_text`, `items` and `dropped` are of
+    the present epoch only.
     """
 
     def __init__(
         self, response_id: str, *, epoch: int = 1, link_hosts: Collection[str] = ()
     ) -> None:
         self.response_id = response_id
-        self.epoch = epoch
         self.state = AnswerState.NEW
+        self._link_hosts = link_hosts
+        self._maker = ItemMaker()
+        self._ready: list[AnyAnswerEvent] = []
+        self._open(epoch)
+
+    def _open(self, epoch: int) -> None:
+        """Begin an epoch: of the text and items before it nothing is left."""
+        self.epoch = epoch
         self.items: list[AnyItem] = []
         self.dropped: Counter[DropReason] = Counter()
         self._next_number = 0
         self._parser = MarkerParser()
-        self._guard = OutputGuard(link_hosts)
-        self._maker = ItemMaker()
+        self._guard = OutputGuard(self._link_hosts)
         self._written: list[str] = []
         self._written_chars = 0
         self._claim = ""
         self._pending_text: list[str] = []
-        self._ready: list[AnyAnswerEvent] = []
 
     @property
     def output_text(self) -> str:
@@ -130,6 +137,16 @@ class AnswerStream:
         )
         return self.take()
 
+    def reset(self, reason: str) -> list[AnyAnswerEvent]:
+        """End the epoch and open the next, in which the answer begins anew.
+
+        Text that was not given out yet is dropped, for the client would discard it at once.
+        """
+        self._step("reset")
+        self._ready.append(ResponseReset(**self._position(), reason=reason))
+        self._open(self.epoch + 1)
+        return self.take()
+
     def use(self, maker: ItemMaker) -> None:
         """Make items with `maker` from here on: the manual and the catalog are known."""
         self._maker = maker
@@ -176,7 +193,7 @@ class AnswerStream:
 
     def _add_item(self, marker: Marker) -> bool:
         self._write(self._guard.flush())
-        item_id = f"item_{len(self.items) + 1}"
+        item_id = self._next_item_id()
         body = marker.body if marker.kind == "citation" else self._guard.clean(marker.body)
         made = self._maker.make(marker.kind, body, item_id, self._written_chars, self._claim)
         if isinstance(made, str):
@@ -187,6 +204,11 @@ class AnswerStream:
         self.items.append(made)
         self._ready.append(OutputItemDone(**self._position(), item=made))
         return True
+
+    def _next_item_id(self) -> str:
+        """Return an id that no item of this answer has had, be it one of a discarded epoch."""
+        number = len(self.items) + 1
+        return f"item_{number}" if self.epoch == 1 else f"item_{self.epoch}_{number}"
 
     def _flush_text(self) -> None:
         if self._pending_text:

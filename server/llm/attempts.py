@@ -32,7 +32,14 @@ class Attempt:
     fallback: FallbackName | None = None
 
 
-ChainEvent = Attempt | ModelEvent
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The text so far is void: a model failed in the middle, and the next one begins anew."""
+
+    reason: UpstreamErrorKind
+
+
+ChainEvent = Attempt | Reset | ModelEvent
 ErrorCallback = Callable[[str, UpstreamErrorKind], None]
 
 

@@ -214,3 +214,55 @@ def test_every_status_has_its_terminal_event():
         own = stream()
         [event] = own.finish(structs.replace(final(own), status=status))
         assert event.__struct_config__.tag == f"response.{status}"
+
+
+def test_a_reset_ends_the_epoch_and_leaves_nothing_of_it():
+    """Held back text, an open marker, half an address and the last claim are all forgotten."""
+    own = stream()
+    own.attempt(1, "m", "first", None)
+    own.feed('Hold SHIFT. [PRO TIP: a] [MANUAL: p.1 "Contents"] sent')
+    own.take()
+    own.feed("pending http")
+    own.feed(" [WARNING: never closed")
+    events = own.reset("timeout")
+    assert [event.__struct_config__.tag for event in events] == ["response.reset"]
+    assert events[0].epoch == 1
+    assert (own.epoch, own.output_text, own.items, own.dropped) == (2, "", [], {})
+    [attempt] = own.attempt(2, "n", "failover", None)
+    assert (attempt.epoch, attempt.sequence_number) == (2, 0)
+
+
+@given(st.text(st.sampled_from('ab []:p."\nhtps/'), max_size=40), st.integers(0, len(ANSWER)))
+def test_what_came_before_a_reset_never_changes_what_comes_after(before, cut):
+    own = stream()
+    own.attempt(1, "m", "first", None)
+    own.feed(ANSWER[:cut] + before)
+    own.reset("connect")
+    events = [*own.attempt(2, "n", "failover", None)]
+    own.feed(ANSWER)
+    own.end_text()
+    events += own.finish(final(own))
+    text, items = joined(events)
+    assert text == WHOLE[0] == own.output_text
+    plain = [structs.replace(item, id="") for item in items]
+    assert plain == [structs.replace(item, id="") for item in WHOLE[1]]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert {event.epoch for event in events} == {2}
+
+
+def test_no_item_of_a_later_epoch_has_the_id_of_an_earlier_one():
+    own = stream()
+    own.attempt(1, "m", "first", None)
+    own.feed(ANSWER)
+    ids = [item.id for item in own.items]
+    own.reset("connect")
+    own.feed(ANSWER)
+    assert not set(ids) & {item.id for item in own.items}
+
+
+def test_only_an_answer_that_a_model_has_begun_can_be_reset():
+    with pytest.raises(IllegalStepError):
+        stream().reset("timeout")
+    own, _ = run(["x"])
+    with pytest.raises(IllegalStepError):
+        own.reset("timeout")
