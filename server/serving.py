@@ -12,10 +12,10 @@ from typing import NoReturn
 
 import structlog
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from server.app import build_app, open_node
 from server.config.settings import Settings
+from server.deadlines import CLOSE_TIMEOUT_S, HttpProtocol, SocketProtocol
 from server.endpoints.node import Node
 from server.plan import Plan
 from server.telemetry.metrics import Metrics
@@ -26,7 +26,6 @@ log = structlog.get_logger("manicule")
 SEND_BUFFER_BYTES = 65_536
 BACKLOG = 2048
 LAG_INTERVAL_S = 0.25
-CLOSE_TIMEOUT_S = 3  # for sockets whose clients do not answer the closing
 
 
 class ListenError(Exception):
@@ -74,22 +73,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's, whose sockets end although their clients read nothing: it would wait for ever."""
-
-    _abort: asyncio.TimerHandle | None = None
-
-    async def run_asgi(self) -> None:
-        await super().run_asgi()
-        if not self.disconnected:
-            self._abort = self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._abort is not None:
-            self._abort.cancel()
-        super().connection_lost(exc)
-
-
 async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -> None:
     """Serve on `sock` until SIGTERM or SIGINT; `announce` is called when ready."""
     async with open_node(plan) as (node, readiness):
@@ -123,7 +106,8 @@ async def _leave_on_failure(plan: Plan, departure: Departure) -> None:
 def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        ws=_SocketProtocol,
+        http=HttpProtocol,
+        ws=SocketProtocol,
         ws_max_size=settings.max_frame_bytes,
         ws_per_message_deflate=False,
         ws_ping_interval=settings.ping_interval_s,
@@ -133,7 +117,7 @@ def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
+        timeout_graceful_shutdown=int(CLOSE_TIMEOUT_S),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from protocol.errors import EventError
@@ -40,6 +40,8 @@ def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
             return await handler(request, _admit(node, request, role))
         except EventError as error:
             found = error
+        except ClientDisconnect:  # before its body was whole: nobody reads this
+            return Response(status_code=400)
         except StoreUnavailableError:
             found = EventError(
                 "store_unavailable", "The store is away; try again", retry_after_ms=1000

@@ -20,9 +20,13 @@ _QUIET = {
 }
 
 
+# What strangers could have written as often as they like, the first with a stack.
+_NO_NEWS = ("Invalid UTF-8 sequence", "Invalid HTTP request", "Unsupported upgrade request")
+
+
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a record of uvicorn says something; a client's bad UTF-8 would be a stack a frame."""
-    return not record.getMessage().startswith("Invalid UTF-8 sequence")
+    """Whether a record of uvicorn says something of the server, not of a client's bytes."""
+    return not record.getMessage().startswith(_NO_NEWS)
 
 
 def _dump(event: dict[str, Any], **_: object) -> str:
