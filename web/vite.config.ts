@@ -2,7 +2,7 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
 // The address of a running server, for `npm run dev` only.
-const server = process.env.MANICULE_DEV_SERVER ?? "http://127.0.0.1:8080";
+const server = process.env.DEV_SERVER ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
   plugins: [react()],

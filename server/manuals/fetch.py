@@ -14,10 +14,10 @@ from typing import Final, NoReturn
 import httpcore
 import httpx
 
-from server.manuals.addresses import Target, check_url
 from server.manuals.documents import ManualError
 from server.manuals.spool import Spool
-from server.manuals.transport import CheckedTransport, Resolver, resolve
+from server.outbound.addresses import AddressError, Target, check_url
+from server.outbound.transport import CheckedTransport, Resolver, resolve, url_of
 
 MAX_REDIRECTS: Final = 3
 MAX_ETAG_CHARS: Final = 256
@@ -90,6 +90,10 @@ class Fetcher:
             raise ManualError(
                 "timeout", f"The manual did not arrive within {self._timeout_s:g} s: ask again."
             ) from None
+        except AddressError as error:
+            raise ManualError(
+                "forbidden_address", f"The manual's address {error}: correct it in the catalog."
+            ) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
             raise ManualError(
                 "unreachable", "The manual's server cannot be reached or broke off: ask again soon."
@@ -137,16 +141,9 @@ class Fetcher:
 
     async def _get(self, target: Target, etag: str) -> httpx.Response:
         """Send one request with headers of its own; nothing is carried over a redirect."""
-        try:
-            url = httpx.URL(target.url)
-        except httpx.InvalidURL:
-            url = httpx.URL("")
-        if url.raw_host.decode("ascii").lower() != target.host or url.scheme != target.scheme:
-            raise ManualError(
-                "forbidden_address", "The manual's address can be read in two ways: correct it."
-            )
         headers = _HEADERS | ({"If-None-Match": etag} if _is_etag(etag) else {})
-        return await self._opened().handle_async_request(httpx.Request("GET", url, headers=headers))
+        request = httpx.Request("GET", url_of(target), headers=headers)
+        return await self._opened().handle_async_request(request)
 
     def _opened(self) -> CheckedTransport:
         # The certificates take 20 ms to load, which a server with local manuals never needs.

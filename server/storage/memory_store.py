@@ -1,4 +1,4 @@
-"""The store of record in memory: the twin that tests run on, and `--store memory:` for a trial.
+"""The store of record in memory: the twin that tests run on.
 
 Nothing outlives the process. It keeps the contract of the other stores, refusals included, by
 checking rows with the same function.

@@ -1,7 +1,8 @@
 """Real PostgreSQL and a real log Redis, stopped, killed and cut under load.
 
 The row of F2 asks for 60 s at 2,000 events a second; here the server is away for `AWAY_S`, which
-covers every state of the writer, and `benchmarks/feedback.py --outage 60` does the full minute.
+covers every state of the writer. What a whole minute costs in memory is measured, not tested:
+`benchmarks/feedback.py --outage`.
 """
 
 from __future__ import annotations

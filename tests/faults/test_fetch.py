@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from server.manuals import transport
-from server.manuals.addresses import check_url
 from server.manuals.documents import ManualError
 from server.manuals.fetch import Fetched, Fetcher, NotModified, read_file
+from server.outbound import transport
+from server.outbound.addresses import check_url
 
 PDF = b"%PDF-1.4 the manual"
 OK = b"HTTP/1.1 200 OK\r\n"

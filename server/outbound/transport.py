@@ -13,8 +13,7 @@ from typing import Final
 import httpcore
 import httpx
 
-from server.manuals.addresses import is_allowed
-from server.manuals.documents import ManualError
+from server.outbound.addresses import AddressError, Target, is_allowed
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to the IP addresses of that host; raises `OSError`."""
@@ -29,6 +28,17 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(row[4][0]) for row in found))
+
+
+def url_of(target: Target) -> httpx.URL:
+    """Return a checked URL as httpx reads it; raises `AddressError` when that is another one."""
+    try:
+        url = httpx.URL(target.url)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.raw_host.decode("ascii").lower() != target.host or url.scheme != target.scheme:
+        raise AddressError("can be read in two ways")
+    return url
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
@@ -50,7 +60,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[typing.Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to a checked address of `host`; `ManualError` when there is none."""
+        """Connect to a checked address of `host`; `AddressError` when there is none."""
         problem: Exception | None = None
         for address in await self._addresses(host, port):
             try:
@@ -68,10 +78,9 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
             addresses = await self._lookup(host, port)
         # One bad address refuses all: a mixed answer is how rebinding is tried.
         if not all(is_allowed(each, allow_private=self._allow_private) for each in addresses):
-            raise ManualError(
-                "forbidden_address",
-                "The manual's host has an address that is not public, so it is not fetched: use a "
-                "public address, or allow private addresses if this is an intranet.",
+            raise AddressError(
+                "has a host whose address is not public (if this is an intranet, allow private "
+                "addresses)"
             )
         return addresses
 
@@ -89,7 +98,8 @@ class CheckedTransport(httpx.AsyncBaseTransport):
     """Requests as httpx makes them, over `CheckedBackend`.
 
     Used without `httpx.AsyncClient`: no cookies, proxies, netrc or redirects of its own.
-    Raises httpcore's exceptions. No connection is kept, so each request is resolved and checked.
+    Raises httpcore's exceptions and `AddressError`. No connection is kept, so each request is
+    resolved and checked.
     """
 
     def __init__(

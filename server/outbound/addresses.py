@@ -1,4 +1,4 @@
-"""Which addresses a manual may be fetched from: the form of the URL, and the IP address."""
+"""Which addresses may be reached: the form of the URL, and the IP address."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
-
-from server.manuals.documents import ManualError
 
 MAX_URL_CHARS: Final = 4096
 
@@ -27,7 +25,7 @@ _DENIED_V4: Final = tuple(
     )
 )
 """IANA's special-purpose registry, whole blocks: Python's own table differs between releases,
-and what is in these blocks never serves a manual."""
+and what is in these blocks is nothing that the public may serve from."""
 
 _DENIED_V6: Final = tuple(
     map(
@@ -64,6 +62,10 @@ _PRIVATE: Final[tuple[Network, ...]] = (
 
 _NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+class AddressError(Exception):
+    """An address that may not be reached; the message goes on after "The address ..."."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,28 +108,28 @@ def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def check_url(url: str, *, allow_http: bool, allow_private: bool) -> Target:
-    """Return the parts of a URL that may be fetched; raises `ManualError("forbidden_address")`.
+    """Return the parts of a URL that may be reached; raises `AddressError`.
 
     https (http by option), ports 443 and 80 (any with `allow_private`), no credentials, and a
     host that is a plain DNS name or an IP address in its usual form. Forms that programs read
     differently (127.1, 0x7f000001, full-width digits, backslashes) are refused.
     """
     if len(url) > MAX_URL_CHARS or re.search(r"[\x00-\x20\x7f\\]", url):
-        raise _refusal("is too long or holds spaces, control characters or backslashes")
+        raise AddressError("is too long or holds spaces, control characters or backslashes")
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
-        raise _refusal("is not a URL") from None
+        raise AddressError("is not a URL") from None
     if parts.scheme not in ("https", "http") or (parts.scheme == "http" and not allow_http):
-        raise _refusal("is not https (plain http is an option: allow_http)")
+        raise AddressError("is not https (plain http is an option: allow_http)")
     if "@" in parts.netloc:
-        raise _refusal("holds a user name or password")
+        raise AddressError("holds a user name or password")
     if not _host_is_plain(host, bracketed=parts.netloc.startswith("[")):
-        raise _refusal("has a host that is neither a plain DNS name nor a usual IP address")
+        raise AddressError("has a host that is neither a plain DNS name nor a usual IP address")
     port = port if port is not None else {"https": 443, "http": 80}[parts.scheme]
     if not allow_private and port not in (443, 80):
-        raise _refusal("has a port other than 443 and 80")
+        raise AddressError("has a port other than 443 and 80")
     return Target(url, parts.scheme, host, port)
 
 
@@ -145,9 +147,3 @@ def _is_address(host: str, kind: type[IPv4Address] | type[IPv6Address]) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _refusal(why: str) -> ManualError:
-    return ManualError(
-        "forbidden_address", f"The manual's address {why}: correct it in the catalog."
-    )

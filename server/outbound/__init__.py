@@ -1,0 +1,1 @@
+"""Requests to addresses that others named: checked, resolved once, connected as checked."""
