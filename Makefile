@@ -8,7 +8,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock web web-check demo-manuals clean \
+.PHONY: help run test conformance lint format lock web web-check demo-manuals clean \
 	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-feedback bench-exports
 
 help: ## Show what there is
@@ -20,6 +20,9 @@ run: $(VENV)/.run ## Start the server with demo manuals; ARGS="--port 9000" pass
 test: $(VENV)/.dev ## Run every test against real servers
 	@scripts/require-chromium
 	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+conformance: $(VENV)/.dev ## Run Autobahn's WebSocket cases against our stack (needs Python 2.7)
+	@$(BIN)/python tests/conformance/autobahn.py --folder $(VENV)/autobahn $(ARGS)
 
 lint: $(VENV)/.dev ## Formatter, linter, types, import contracts, Dockerfile
 	$(BIN)/ruff format --check .
