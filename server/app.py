@@ -12,10 +12,8 @@ from importlib.metadata import version
 from uuid import uuid4
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from prompts.library import PromptLibrary
-from protocol.asyncapi import build_document
 from protocol.events import Limits, SessionFacts
 from protocol.messages import MAX_INPUT_CHARS
 from server.answering.answer_cache import AnswerCache
@@ -28,32 +26,13 @@ from server.answering.service import Answering
 from server.answering.ticker import FrameTicker
 from server.config.places import store_url
 from server.config.settings import Settings
-from server.endpoints.feedback_api import (
-    bulk_feedback_endpoint,
-    create_feedback_endpoint,
-    reject_endpoint,
-    rejections_endpoint,
-)
+from server.endpoints.doorkeeper import Doorkeeper
 from server.endpoints.node import Node
-from server.endpoints.openapi import build_openapi
 from server.endpoints.origins import OriginRule
-from server.endpoints.pages import page_routes
-from server.endpoints.probes import (
-    document_endpoint,
-    health,
-    metrics_endpoint,
-    ready_endpoint,
-)
+from server.endpoints.peers import read_networks
 from server.endpoints.request_rates import RequestRates
-from server.endpoints.responses import create_endpoint, events_endpoint
-from server.endpoints.socket import SUBPROTOCOL, socket_endpoint
-from server.endpoints.statistics_api import (
-    acceptance_endpoint,
-    by_type_endpoint,
-    export_endpoint,
-    trends_endpoint,
-    user_stats_endpoint,
-)
+from server.endpoints.routes import build_routes
+from server.endpoints.socket import SUBPROTOCOL
 from server.feedback.audit import AUDIT_FILE, AuditLog
 from server.feedback.drainer import Drainer
 from server.feedback.service import Feedback
@@ -239,6 +218,12 @@ def _make_node(plan: Plan, answering: Answering, library: Library, feedback: Fee
         slow_client_s=settings.slow_client_s,
         max_body_bytes=settings.max_frame_bytes,
         rates=RequestRates(settings.http_requests_per_minute),
+        doors=Doorkeeper(
+            settings.handshakes_per_minute,
+            settings.connections_per_address,
+            settings.connections_per_user,
+        ),
+        trusted_proxies=read_networks(settings.trusted_proxies),
         audit=AuditLog(settings.data_dir / AUDIT_FILE, time.time),
     )
 
@@ -261,30 +246,6 @@ def session_facts(settings: Settings, prompts: PromptLibrary) -> SessionFacts:
     )
 
 
-def build_routes(node: Node, readiness: Readiness) -> list[BaseRoute]:
-    """Return every door of the server."""
-    return [
-        WebSocketRoute("/ws", socket_endpoint(node)),
-        Route("/v1/responses", create_endpoint(node), methods=["POST"]),
-        Route("/v1/responses/{response_id}/events", events_endpoint(node)),
-        Route("/api/v1/feedback", create_feedback_endpoint(node), methods=["POST"]),
-        Route("/api/v1/feedback/bulk", bulk_feedback_endpoint(node), methods=["POST"]),
-        Route("/api/v1/content/{response_id}/reject", reject_endpoint(node), methods=["POST"]),
-        Route("/api/v1/content/{response_id}/rejections", rejections_endpoint(node)),
-        Route("/api/rlhf/statistics/acceptance-rate", acceptance_endpoint(node)),
-        Route("/api/rlhf/statistics/by-type", by_type_endpoint(node)),
-        Route("/api/rlhf/analytics/trends", trends_endpoint(node)),
-        Route("/api/rlhf/analytics/user/{user_id}/stats", user_stats_endpoint(node)),
-        Route("/api/rlhf/export/training-data", export_endpoint(node)),
-        Route("/health", health),
-        Route("/ready", ready_endpoint(node, readiness.look)),
-        Route("/metrics", metrics_endpoint(node)),
-        Route("/asyncapi.json", document_endpoint(build_document(SERVER_VERSION))),
-        Route("/openapi.json", document_endpoint(build_openapi(SERVER_VERSION))),
-        *page_routes(),
-    ]
-
-
 def build_app(node: Node, readiness: Readiness) -> Starlette:
     """Return the ASGI application."""
-    return Starlette(routes=build_routes(node, readiness))
+    return Starlette(routes=build_routes(node, readiness.look, SERVER_VERSION))

@@ -45,7 +45,7 @@ def test_variables_are_settings():
 
 
 def test_the_probes_ask_doors_that_exist():
-    from server.app import build_routes
+    from server.endpoints.routes import build_routes
 
     source = build_routes.__code__.co_consts
     for probe in ("readinessProbe", "livenessProbe"):

@@ -50,6 +50,11 @@ def _check_listening(settings: Settings, name_of: Callable[[str], str]) -> Itera
                 f"{name_of('origins')}: {origin[:80]!r} is not an origin. Write scheme and host, "
                 "such as https://app.example.com, without path, slash at the end or *."
             )
+    for network in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            yield f"{name_of('trusted_proxies')}: {error}. Write addresses, or 10.0.0.0/8."
 
 
 def _check_addresses(settings: Settings, name_of: Callable[[str], str]) -> Iterator[str]:

@@ -52,6 +52,11 @@ class Settings:
         "Web origins that may open a socket, such as https://app.example.com; the server's own "
         "page is always allowed.",
     )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        "Addresses or networks (10.0.0.0/8) of the proxies in front, whose X-Forwarded-For is "
+        "believed; without any nobody's is.",
+    )
     data_dir: Path = setting(Path("data"), "Folder for everything the server keeps on disk.")
     api_keys: tuple[str, ...] = setting(
         (),
@@ -175,6 +180,26 @@ class Settings:
         2000, "Answers that one process may have running.", low=1, high=1_000_000
     )
     max_connections: int = setting(10_000, "Open sockets of one process.", low=1, high=1_000_000)
+    connections_per_address: int = setting(
+        2000,
+        "Open sockets of one address in one process (of one /64 network with IPv6). Behind a proxy "
+        "set the trusted proxies, or all clients have one address.",
+        low=1,
+        high=1_000_000,
+    )
+    connections_per_user: int = setting(
+        100,
+        "Open sockets of one person, whom a token names, in one process.",
+        low=1,
+        high=1_000_000,
+    )
+    handshakes_per_minute: int = setting(
+        6000,
+        "Sockets that one address may open in a minute.",
+        unit="1/min",
+        low=1,
+        high=1_000_000,
+    )
     requests_per_minute: int = setting(
         120, "Questions that one socket may ask.", unit="1/min", low=1, high=1_000_000
     )

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
+from starlette.requests import HTTPConnection
 
 from protocol.errors import ErrorCode, EventError
 from protocol.events import SessionFacts
 from protocol.rates import TokenBucket
 from server.answering.service import Answering
+from server.endpoints.doorkeeper import Doorkeeper
 from server.endpoints.origins import OriginRule
+from server.endpoints.peers import Networks, client_address, limit_key
 from server.endpoints.principals import KeyRing, Principal
 from server.endpoints.request_rates import RequestRates
 from server.feedback.audit import Audit, AuditAction, Fact, MemoryAudit
@@ -61,11 +64,17 @@ class Node:
     slow_client_s: float
     max_body_bytes: int
     rates: RequestRates = field(default_factory=RequestRates)
+    doors: Doorkeeper = field(default_factory=Doorkeeper)
+    trusted_proxies: Networks = ()
     audit: Audit = field(default_factory=lambda: MemoryAudit(time.time))
     draining: bool = False
     connections: set[Drainable] = field(default_factory=set)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
     _denials: TokenBucket = field(default_factory=lambda: TokenBucket(DENIALS_PER_MINUTE))
+
+    def address_of(self, connection: HTTPConnection) -> str:
+        """Return the address that limits count for who asks; see `client_address`."""
+        return limit_key(client_address(connection.scope, self.trusted_proxies))
 
     async def note(self, action: AuditAction, principal: Principal | None, **facts: Fact) -> None:
         """Write to the audit log; raises `EventError`, for what is not noted is not done."""

@@ -55,8 +55,8 @@ def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
 def _admit(node: Node, request: Request, role: Role) -> Principal:
     if not node.keys.is_open:
         principal = node.keys.of_connection(request)
-        peer = request.client.host if request.client else ""
-        node.rates.take(principal.name if principal else peer, node.clock())
+        name = principal.name if principal else node.address_of(request)
+        node.rates.take(name, node.clock())
     try:
         return node.keys.require(request, role)
     except EventError as error:

@@ -1,10 +1,9 @@
-"""`GET /ws`: one connection. Reads, hands to the session, does what comes back."""
+"""One open socket. Reads, hands to the session, does what comes back."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 
 import structlog
 from msgspec import UNSET
@@ -34,10 +33,10 @@ from protocol.session import (
     Start,
 )
 from server.answering.running import RunningAnswer
-from server.endpoints.errors import error_response
+from server.endpoints.doorkeeper import Visit
 from server.endpoints.node import Node
 from server.endpoints.outbox import SLOW, Closing, Outbox
-from server.endpoints.principals import OPERATOR, asked_by
+from server.endpoints.principals import OPERATOR, Principal, asked_by
 
 log = structlog.get_logger("manicule")
 
@@ -51,13 +50,15 @@ _TERMINAL = tuple(TERMINAL_EVENTS.values())
 class Connection:
     """One accepted socket: a task that only receives, a task that only sends."""
 
-    def __init__(self, websocket: WebSocket, node: Node) -> None:
+    def __init__(
+        self, websocket: WebSocket, node: Node, visit: Visit, principal: Principal | None
+    ) -> None:
         self._websocket = websocket
         self._node = node
-        self._principal = node.keys.of_connection(websocket)
+        self._visit = visit
+        self._principal = principal
         self._session = Session(node.new_facts(), needs_token=self._principal is None)
         self._judging = 0
-        self._peer = websocket.client.host if websocket.client else ""
         self._answers: dict[str, RunningAnswer] = {}
         self._outbox = Outbox(
             websocket.send_text, buffer_bytes=node.send_buffer_bytes, slow_s=node.slow_client_s
@@ -160,6 +161,12 @@ class Connection:
             message = "The token is not valid here, or expired; connect again with another"
             self._turn_away(message, event.event_id or None)
             return
+        try:
+            self._node.doors.recognise(self._visit, principal.user_id)
+        except EventError as error:
+            self._send(error_event(error))
+            self._outbox.close(CloseCode.RATE, "too many sockets of one person")
+            return
         self._principal = principal
         self._obey(self._session.authenticated(event))
 
@@ -191,7 +198,7 @@ class Connection:
                 event,
                 user_id=user_id,
                 tenant=principal.tenant,
-                principal=principal.name or user_id or self._peer,
+                principal=principal.name or user_id or self._visit.address,
             )
         except EventError as error:
             error.event_id = event.event_id
@@ -241,44 +248,3 @@ def find_products(node: Node, event: CatalogSearch) -> tuple[FoundProduct, ...]:
         )
         for hit in hits
     )
-
-
-def socket_endpoint(node: Node) -> Callable[[WebSocket], Awaitable[None]]:
-    """Return the endpoint for `GET /ws`."""
-
-    async def endpoint(websocket: WebSocket) -> None:
-        refusal = _refusal(websocket, node)
-        if refusal is not None:
-            node.metrics.count("errors_total", refusal.code)
-            await websocket.send_denial_response(error_response(refusal))
-            return
-        offered = websocket.scope.get("subprotocols") or []
-        await websocket.accept(subprotocol=SUBPROTOCOL if offered else None)
-        connection = Connection(websocket, node)
-        node.connections.add(connection)
-        node.metrics.set("connections", len(node.connections))
-        try:
-            await connection.run()
-        finally:
-            node.connections.discard(connection)
-            node.metrics.set("connections", len(node.connections))
-
-    return endpoint
-
-
-def _refusal(websocket: WebSocket, node: Node) -> EventError | None:
-    headers = websocket.headers
-    if not node.origins.allows(headers.getlist("origin"), headers.get("host")):
-        return EventError(
-            "forbidden", "This origin may not connect; the operator can add it to the origins"
-        )
-    offered = websocket.scope.get("subprotocols") or []
-    if offered and SUBPROTOCOL not in offered:
-        return EventError(
-            "invalid_event", f"No offered subprotocol is known; supported: {SUBPROTOCOL}"
-        )
-    if node.draining:
-        return EventError("draining", "The server is going away; connect elsewhere")
-    if len(node.connections) >= node.max_connections:
-        return EventError("overloaded", "The server has as many sockets as it may")
-    return None

@@ -11,12 +11,12 @@ from rig import Rig, serving
 from starlette.routing import Route, WebSocketRoute
 
 from protocol.errors import ERRORS
-from server.app import build_routes
 from server.config.settings import Settings
 from server.datasets.formats import FORMATS
 from server.endpoints.openapi import build_openapi
 from server.endpoints.operations import FORMAT, OPERATIONS
 from server.endpoints.principals import KeyRing
+from server.endpoints.routes import build_routes
 from server.readiness import Readiness
 from server.storage.store import Filter
 
@@ -68,7 +68,7 @@ def fits(value, schema: dict) -> bool:
 
 async def test_every_route_is_in_it_and_the_reverse():
     async with Rig() as rig:
-        routes = build_routes(rig.node, Readiness(Settings(), rig.chain, rig.store))
+        routes = build_routes(rig.node, Readiness(Settings(), rig.chain, rig.store).look, "0")
     served = set()
     for route in routes:
         assert isinstance(route, Route | WebSocketRoute)

@@ -1,0 +1,60 @@
+"""Every door of the server and what is behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from protocol.asyncapi import build_document
+from server.endpoints.feedback_api import (
+    bulk_feedback_endpoint,
+    create_feedback_endpoint,
+    reject_endpoint,
+    rejections_endpoint,
+)
+from server.endpoints.handshake import socket_endpoint
+from server.endpoints.node import Node
+from server.endpoints.openapi import build_openapi
+from server.endpoints.pages import page_routes
+from server.endpoints.probes import (
+    Dependency,
+    document_endpoint,
+    health,
+    metrics_endpoint,
+    ready_endpoint,
+)
+from server.endpoints.responses import create_endpoint, events_endpoint
+from server.endpoints.statistics_api import (
+    acceptance_endpoint,
+    by_type_endpoint,
+    export_endpoint,
+    trends_endpoint,
+    user_stats_endpoint,
+)
+
+Look = Callable[[], Awaitable[list[Dependency]]]
+
+
+def build_routes(node: Node, look: Look, version: str) -> list[BaseRoute]:
+    """Return every door of the server; `look` gives what `/ready` says of the dependencies."""
+    return [
+        WebSocketRoute("/ws", socket_endpoint(node)),
+        Route("/v1/responses", create_endpoint(node), methods=["POST"]),
+        Route("/v1/responses/{response_id}/events", events_endpoint(node)),
+        Route("/api/v1/feedback", create_feedback_endpoint(node), methods=["POST"]),
+        Route("/api/v1/feedback/bulk", bulk_feedback_endpoint(node), methods=["POST"]),
+        Route("/api/v1/content/{response_id}/reject", reject_endpoint(node), methods=["POST"]),
+        Route("/api/v1/content/{response_id}/rejections", rejections_endpoint(node)),
+        Route("/api/rlhf/statistics/acceptance-rate", acceptance_endpoint(node)),
+        Route("/api/rlhf/statistics/by-type", by_type_endpoint(node)),
+        Route("/api/rlhf/analytics/trends", trends_endpoint(node)),
+        Route("/api/rlhf/analytics/user/{user_id}/stats", user_stats_endpoint(node)),
+        Route("/api/rlhf/export/training-data", export_endpoint(node)),
+        Route("/health", health),
+        Route("/ready", ready_endpoint(node, look)),
+        Route("/metrics", metrics_endpoint(node)),
+        Route("/asyncapi.json", document_endpoint(build_document(version))),
+        Route("/openapi.json", document_endpoint(build_openapi(version))),
+        *page_routes(),
+    ]
