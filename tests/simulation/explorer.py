@@ -17,10 +17,10 @@ from unittest import mock
 import structlog
 from simulated_loop import PLACE, SimulatedLoop, SimulationError
 
-SEEDS_VARIABLE = "MANICULE_SIM_SEEDS"
+SEEDS_VARIABLE = "MANICULE_TEST_SEEDS"
 """How many seeds each scenario is run under (`20000`), or which ones (`17:18`)."""
 
-GIVEN_SEEDS = os.environ.pop(SEEDS_VARIABLE, "")  # servers refuse names they do not know
+GIVEN_SEEDS = os.environ.get(SEEDS_VARIABLE, "")
 
 WALL_START_S = 1_795_255_200.0
 """2026-11-21 10:00 UTC, when every run begins."""
@@ -44,9 +44,9 @@ def simulate(main: Scenario, seed: int) -> int:
     try:
         with _seeded(loop, seed), structlog.testing.capture_logs() as logs:
             try:
-                loop.run_until_complete(main(seed))
+                _run(loop, main(seed))
                 steps, digest = loop.steps, loop.digest
-                complaints = [*loop.complaints, *_left_behind(loop), *_errors(logs)]
+                complaints = [*loop.complaints, *_left_behind(loop), *_errors(loop, logs)]
                 if complaints:
                     raise SimulationError("\n".join([*complaints, loop.describe()]))
             finally:
@@ -58,6 +58,16 @@ def simulate(main: Scenario, seed: int) -> int:
             gc.enable()
 
 
+def _run(loop: SimulatedLoop, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        loop.run_until_complete(work)
+    except SimulationError:
+        raise
+    except BaseException as error:
+        error.add_note(loop.describe())
+        raise
+
+
 def _left_behind(loop: SimulatedLoop) -> list[str]:
     return [
         f"task {task.get_name()} died unnoticed: {task.exception()!r}"
@@ -66,8 +76,12 @@ def _left_behind(loop: SimulatedLoop) -> list[str]:
     ]
 
 
-def _errors(logs: list[dict[str, Any]]) -> list[str]:
-    return [f"logged: {line}" for line in logs if line["log_level"] in ("error", "critical")]
+def _errors(loop: SimulatedLoop, logs: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"logged: {line}"
+        for line in logs
+        if line["log_level"] in ("error", "critical") and line["event"] not in loop.expected
+    ]
 
 
 @contextlib.contextmanager
@@ -106,7 +120,7 @@ class Explorer:
     def __init__(self, test_id: str) -> None:
         self._test_id = test_id
 
-    def __call__(self, scenario: Scenario, runs: int = 100) -> None:
+    def __call__(self, scenario: Scenario, runs: int = 60) -> None:
         """Run under `runs` seeds; the first that fails ends the test with how to replay it."""
         for seed in seeds(runs):
             try:
@@ -126,6 +140,7 @@ class Explorer:
     def _advice(self, seed: int, error: BaseException) -> str:
         return (
             f"seed {seed} fails: {error!r:.2000}\n"
-            f"replay it with\n"
+            + "\n".join(getattr(error, "__notes__", []))
+            + f"\nreplay it with\n"
             f"  {SEEDS_VARIABLE}={seed}:{seed + 1} python -m pytest '{self._test_id}'"
         )

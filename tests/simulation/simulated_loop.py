@@ -108,6 +108,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.digest = 0
         self.tasks: list[SimulatedTask] = []
         self.complaints: list[str] = []
+        self.story: list[str] = []
+        self.expected: set[str] = set()
         self.set_task_factory(self._make_task)
         self.set_exception_handler(self._complain)
 
@@ -286,8 +288,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             return  # it swallows cancellation; the run itself has been judged
 
     def describe(self) -> str:
-        """What every unfinished task waits for, and the last steps of the schedule."""
-        lines = [f"time {self._now - START_S:.6f} s, {self.steps} steps"]
+        """What was done to the world, what tasks wait for, the last steps of the schedule."""
+        lines = [f"time {self._now - START_S:.6f} s, {self.steps} steps", *self.story]
         for task in self.tasks:
             if not task.done():
                 lines.append(f"  {task.get_name()} {_where(task.get_coro())}")

@@ -212,5 +212,5 @@ def test_a_race_is_found_and_replayed(explore):
         simulate(lost_update, seed)
     with pytest.raises(FailingSeedError) as failure:
         explore(lost_update, 50)
-    assert f"MANICULE_SIM_SEEDS={seed}:{seed + 1} python -m pytest" in str(failure.value)
+    assert f"MANICULE_TEST_SEEDS={seed}:{seed + 1} python -m pytest" in str(failure.value)
     assert "test_a_race_is_found_and_replayed" in str(failure.value)
