@@ -25,5 +25,15 @@ def is_about(original: bytes, user_id: str, tenant: str) -> bool:
     return read.get("user_id") == user_id and read.get("tenant", "") == tenant
 
 
+def tenant_of(original: bytes) -> str | None:
+    """Return the tenant of refused bytes; None when they name none."""
+    try:
+        read = json.loads(original)
+    except (ValueError, RecursionError):
+        return None
+    tenant = read.get("tenant", "") if isinstance(read, dict) else None
+    return tenant if isinstance(tenant, str) else None
+
+
 def _quoted(text: str, *, ascii_only: bool = False) -> bytes:
     return json.dumps(text, ensure_ascii=ascii_only).encode(errors="surrogatepass")

@@ -17,6 +17,8 @@ from msgspec import structs
 from server.storage.batches import Batch, Key, key_of
 from server.storage.columns import confidence_bin, feedback_values, interaction_values
 from server.storage.letters import is_about, plain
+from server.storage.memory_outbox import MemoryOutbox
+from server.storage.outbox import SILENT, Announcer, Backlog
 from server.storage.records import (
     AnyRow,
     DeadLetter,
@@ -54,6 +56,11 @@ class MemoryStore:
     _erased: list[FeedbackRow] = field(default_factory=list)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _is_open: bool = False
+    announcer: Announcer = SILENT
+    outbox: MemoryOutbox = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.outbox = MemoryOutbox(self._require_open)
 
     async def open(self) -> None:
         """Take part from now on."""
@@ -75,6 +82,7 @@ class MemoryStore:
             if key in self._feedback
         }
         self._feedback |= new_feedback
+        self.outbox.add(self.announcer.of_rows(list(new_feedback.values())))
         self._interactions |= new_interactions
         inserted = {(True, *key) for key in new_feedback}
         inserted |= {(False, *key) for key in new_interactions}
@@ -84,9 +92,11 @@ class MemoryStore:
         """Keep the bytes."""
         self._require_open()
         letter_id = next(self._ids)
-        self._letters[letter_id] = DeadLetter(
+        letter = DeadLetter(
             id=letter_id, received_at=received_at, original=original, reason=plain(reason)
         )
+        self._letters[letter_id] = letter
+        self.outbox.add(self.announcer.of_letter(letter))
 
     async def dead_letters(self, limit: int, after: int = 0) -> list[DeadLetter]:
         """Return letters by id."""
@@ -179,8 +189,18 @@ class MemoryStore:
             for letter in self._letters.values()
             if is_about(letter.original, user_id, tenant)
         ]
-        dropped = await self.drop_dead_letters(theirs)
-        return {"feedback": len(owned), "interactions": len(asked), "dead_letters": dropped}
+        return {
+            "feedback": len(owned),
+            "interactions": len(asked),
+            "notices": self.outbox.erase(user_id, tenant),
+            "dead_letters": await self.drop_dead_letters(theirs),
+        }
+
+    async def backlog(self) -> Backlog:
+        """Count what waits for somebody to act."""
+        self._require_open()
+        waiting, dead = self.outbox.count("waiting"), self.outbox.count("dead")
+        return Backlog(len(self._letters), waiting, dead)
 
     async def check(self) -> None:
         """Return while open."""

@@ -72,7 +72,7 @@ async def migrate(url: str) -> list[str]:
 
     path = sqlite_path(url)
     if path is not None:
-        from server.storage.sqlite_store import migrate_file
+        from server.storage.sqlite_migrating import migrate_file
 
         return await migrate_file(path)
     from server.storage.postgres_migrating import migrate_database

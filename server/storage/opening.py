@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from server.storage.outbox import SILENT, Announcer
 from server.storage.store import Store
 
 REMEDY = "Write sqlite:///FILE (sqlite:////FILE for an absolute path) or postgresql://HOST/NAME."
 
 
-def open_store(url: str, *, now: Callable[[], float]) -> Store:
+def open_store(url: str, *, now: Callable[[], float], announcer: Announcer = SILENT) -> Store:
     """Return the store at `url`; call its `open` next. `now` is Unix time in seconds.
+
+    `announcer` says what others are to be told of what is written.
 
     Raises `ValueError`, with what to write instead, for a URL of no store.
     """
@@ -20,10 +23,10 @@ def open_store(url: str, *, now: Callable[[], float]) -> Store:
     if path is not None:
         from server.storage.sqlite_store import SqliteStore
 
-        return SqliteStore(path)
+        return SqliteStore(path, announcer=announcer)
     from server.storage.postgres_store import PostgresStore
 
-    return PostgresStore(postgres_url(url), now=now)
+    return PostgresStore(postgres_url(url), now=now, announcer=announcer)
 
 
 def sqlite_path(url: str) -> Path | None:

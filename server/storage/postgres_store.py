@@ -20,10 +20,19 @@ from server.storage.columns import (
     interaction_values,
     judged_row,
 )
-from server.storage.letters import is_about, plain
 from server.storage.months import Month
+from server.storage.outbox import BACKLOG, SILENT, Announcer, Backlog
 from server.storage.postgres_archive import EXPIRE_INTERACTIONS, archive_month, months_stored
+from server.storage.postgres_letters import (
+    SELECT_LETTERS,
+    count_of,
+    drop_letters,
+    erase,
+    letters_of,
+    put_letter,
+)
 from server.storage.postgres_migrating import apply_migrations
+from server.storage.postgres_outbox import PostgresOutbox, add_notices
 from server.storage.postgres_partitions import Partitions
 from server.storage.postgres_pool import PostgresPool
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
@@ -90,12 +99,19 @@ _PAYLOAD_HASHES = (
 
 
 class PostgresStore:
-    """The store in the database at `url`; `now` is Unix time in seconds."""
+    """The store in the database at `url`; `now` is Unix time in seconds.
 
-    def __init__(self, url: str, *, now: Callable[[], float]) -> None:
+    `announcer` says what goes to the outbox.
+    """
+
+    def __init__(
+        self, url: str, *, now: Callable[[], float], announcer: Announcer = SILENT
+    ) -> None:
         self._now = now
         self._pool = PostgresPool(url)
         self._partitions = Partitions()
+        self._announcer = announcer
+        self.outbox = PostgresOutbox(self._pool)
 
     async def open(self) -> None:
         """Connect, migrate and make partitions ahead; raises `MigrationError` too."""
@@ -114,32 +130,22 @@ class PostgresStore:
             async with connection.transaction():
                 inserted = await _insert_interactions(connection, answers)
                 new, kept = await _insert_feedback(connection, batch, judgements)
-        return batch.results(inserted | new, kept)
+                await add_notices(connection, self._announcer.of_rows(new))
+        return batch.results(inserted | {mark(row) for row in new}, kept)
 
     async def put_dead_letter(self, original: bytes, reason: str, received_at: int) -> None:
         """Keep what was refused."""
         async with self._pool.writing() as connection:
-            await connection.execute(
-                "INSERT INTO dead_letters (original, reason, received_at) VALUES ($1, $2, $3)",
-                original,
-                plain(reason),
-                received_at,
-            )
+            await put_letter(connection, original, reason, received_at, self._announcer)
 
     async def dead_letters(self, limit: int, after: int = 0) -> list[DeadLetter]:
         """Return dead letters with an id over `after`, by id."""
-        found = await self._pool.select(
-            "SELECT id, received_at, original, reason, attempts FROM dead_letters"
-            " WHERE id > $1 ORDER BY id LIMIT $2",
-            (after, limit),
-        )
-        names = ("id", "received_at", "original", "reason", "attempts")
-        return [DeadLetter(**dict(zip(names, one, strict=True))) for one in found]
+        return letters_of(await self._pool.select(SELECT_LETTERS, (after, limit)))
 
     async def drop_dead_letters(self, ids: Sequence[int]) -> int:
         """Remove dead letters."""
         async with self._pool.writing() as connection:
-            return await _drop_letters(connection, ids)
+            return await drop_letters(connection, ids)
 
     async def interaction(self, response_id: str, tenant: str = "") -> InteractionRow | None:
         """Return one interaction."""
@@ -178,20 +184,8 @@ class PostgresStore:
 
     async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
         """Remove one person's judgements, interactions and dead letters in one transaction."""
-        async with self._pool.writing() as connection, connection.transaction():
-            counts = {}
-            for table in ("feedback", "interactions"):
-                statement = f"DELETE FROM {table} WHERE user_id = $1 AND tenant = $2"  # noqa: S608 - our own names
-                counts[table] = _count(await connection.execute(statement, user_id, tenant))
-            theirs = [
-                one
-                async for one, original in connection.cursor(
-                    "SELECT id, original FROM dead_letters"
-                )
-                if is_about(original, user_id, tenant)
-            ]
-            counts["dead_letters"] = await _drop_letters(connection, theirs)
-        return counts
+        async with self._pool.writing() as connection:
+            return await erase(connection, user_id, tenant)
 
     async def months(self) -> list[str]:
         """Return the months that hold judgements."""
@@ -214,7 +208,12 @@ class PostgresStore:
 
     async def _expire_some(self, before: int) -> int:
         async with self._pool.writing() as connection:
-            return _count(await connection.execute(EXPIRE_INTERACTIONS, before))
+            return count_of(await connection.execute(EXPIRE_INTERACTIONS, before))
+
+    async def backlog(self) -> Backlog:
+        """Count what waits for somebody to act."""
+        [(letters, waiting, dead)] = await self._pool.select(BACKLOG)
+        return Backlog(letters, waiting, dead)
 
     async def check(self) -> None:
         """Return when a read works."""
@@ -227,11 +226,11 @@ class PostgresStore:
 
 async def _insert_feedback(
     connection: asyncpg.Connection, batch: Batch, judgements: Sequence[Values]
-) -> tuple[set[tuple[bool, str, str]], dict[Key, str]]:
-    """Insert judgements and add the new ones to the roll-ups; return their keys, and the payload
-    hashes of those that were there."""
+) -> tuple[list[FeedbackRow], dict[Key, str]]:
+    """Insert judgements and add the new ones to the roll-ups; return these, and the payload hashes
+    of those that were there."""
     if not judgements:
-        return set(), {}
+        return [], {}
     found = await connection.fetch(_INSERT_FEEDBACK, *zip(*judgements, strict=True))
     keys = {(str(event_id), tenant) for event_id, tenant in found}
     new = [row for key, row in batch.feedback.items() if key in keys]
@@ -243,7 +242,7 @@ async def _insert_feedback(
         kept = {(str(event_id), tenant): sha256 for event_id, tenant, sha256 in hashes}
     if new:
         await connection.execute(_ADD_ROLL_UPS, *zip(*roll_ups(new), strict=True))
-    return {mark(row) for row in new}, kept
+    return new, kept
 
 
 async def _insert_interactions(
@@ -253,13 +252,3 @@ async def _insert_interactions(
         return set()
     found = await connection.fetch(_INSERT_INTERACTIONS, *zip(*answers, strict=True))
     return {(False, response_id, tenant) for response_id, tenant in found}
-
-
-async def _drop_letters(connection: asyncpg.Connection, ids: Sequence[int]) -> int:
-    statement = "DELETE FROM dead_letters WHERE id = ANY($1::bigint[])"
-    return _count(await connection.execute(statement, ids))
-
-
-def _count(status: str) -> int:
-    """Return the rows that a command tag such as `DELETE 3` names."""
-    return int(status.rpartition(" ")[2])

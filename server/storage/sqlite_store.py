@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from server.storage.batches import Batch, Key, key_of, mark
 from server.storage.columns import (
@@ -20,12 +19,14 @@ from server.storage.columns import (
     interaction_values,
     judged_row,
 )
-from server.storage.letters import is_about, plain
-from server.storage.migrating import MigrationError, pending, read_migrations
 from server.storage.months import Month
+from server.storage.outbox import BACKLOG, SILENT, Announcer, Backlog
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
 from server.storage.sqlite_archive import archive_month, expire_interactions, months_stored
-from server.storage.sqlite_thread import BUSY_S, SqliteThread, connect, in_transaction, translated
+from server.storage.sqlite_letters import drop_letters, erase, letters, put_letter
+from server.storage.sqlite_migrating import migrate
+from server.storage.sqlite_outbox import SqliteOutbox, add_notices
+from server.storage.sqlite_thread import BUSY_S, SqliteThread, in_transaction
 from server.storage.store import PAGE_ROWS, Archive, Filter, GroupBy, Judged, Tally
 from server.storage.tallies import (
     ROLL_UP_COLUMNS,
@@ -53,37 +54,41 @@ _ADD_ROLL_UP = (
 class SqliteStore:
     """The store in the file `path`. Writes and reads have a connection and a thread each.
 
-    Several processes may share the file; each write waits up to `busy_s` for another's.
+    Several processes may share the file; each write waits up to `busy_s` for another's. `announcer`
+    says what goes to the outbox.
     """
 
-    def __init__(self, path: Path, *, busy_s: float = BUSY_S) -> None:
+    def __init__(
+        self, path: Path, *, busy_s: float = BUSY_S, announcer: Announcer = SILENT
+    ) -> None:
         self._writer = SqliteThread(path, "store-writer", busy_s)
         self._reader = SqliteThread(path, "store-reader", busy_s)
+        self._announcer = announcer
+        self.outbox = SqliteOutbox(self._writer, self._reader)
 
     async def open(self) -> None:
         """Open or make the file and apply migrations; raises `MigrationError` too."""
         await self._writer.open()
-        await self._writer.run(_migrate)
+        await self._writer.run(migrate)
         await self._reader.open()
 
     async def write(self, rows: Sequence[AnyRow]) -> list[Written]:
         """Store all rows in one durable transaction."""
-        return await self._writer.run(lambda connection: _write(connection, rows))
+        return await self._writer.run(lambda one: _write(one, rows, self._announcer))
 
     async def put_dead_letter(self, original: bytes, reason: str, received_at: int) -> None:
         """Keep what was refused."""
-        statement = "INSERT INTO dead_letters (original, reason, received_at) VALUES (?, ?, ?)"
-        values = (original, plain(reason), received_at)
-        await self._writer.run(lambda connection: connection.execute(statement, values))
+        values = (original, reason, received_at)
+        await self._writer.run(lambda one: put_letter(one, values, self._announcer))
 
     async def dead_letters(self, limit: int, after: int = 0) -> list[DeadLetter]:
         """Return dead letters with an id over `after`, by id."""
-        return await self._reader.run(lambda connection: _letters(connection, limit, after))
+        return await self._reader.run(lambda connection: letters(connection, limit, after))
 
     async def drop_dead_letters(self, ids: Sequence[int]) -> int:
         """Remove dead letters."""
         return await self._writer.run(
-            lambda connection: in_transaction(connection, lambda: _drop_letters(connection, ids))
+            lambda connection: in_transaction(connection, lambda: drop_letters(connection, ids))
         )
 
     async def interaction(self, response_id: str, tenant: str = "") -> InteractionRow | None:
@@ -125,7 +130,7 @@ class SqliteStore:
 
         Their bytes leave the file too, and its log unless another process is reading just then.
         """
-        return await self._writer.run(lambda connection: _erase_all(connection, user_id, tenant))
+        return await self._writer.run(lambda connection: erase(connection, user_id, tenant))
 
     async def months(self) -> list[str]:
         """Return the months that hold judgements."""
@@ -142,6 +147,11 @@ class SqliteStore:
             removed += some
         return removed
 
+    async def backlog(self) -> Backlog:
+        """Count what waits for somebody to act."""
+        [(letters, waiting, dead)] = await self._select(BACKLOG, ())
+        return Backlog(letters, waiting, dead)
+
     async def check(self) -> None:
         """Return when a read works."""
         await self._select("SELECT 1 FROM feedback LIMIT 1", ())
@@ -151,57 +161,16 @@ class SqliteStore:
         await self._reader.aclose()
         await self._writer.aclose()
 
-    async def _select(self, statement: str, args: Sequence[object]) -> list[tuple[object, ...]]:
-        def select(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    async def _select(self, statement: str, args: Sequence[object]) -> list[tuple[Any, ...]]:
+        def select(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
             return connection.execute(statement, args).fetchall()
 
         return await self._reader.run(select)
 
 
-async def migrate_file(path: Path) -> list[str]:
-    """Apply what the file still needs, making it first; return the names of what was applied."""
-
-    def run() -> list[str]:
-        with closing(connect(path)) as connection:
-            return _migrate(connection)
-
-    return await asyncio.to_thread(translated, run)
-
-
-def _migrate(connection: sqlite3.Connection) -> list[str]:
-    return in_transaction(connection, lambda: _apply(connection), "BEGIN EXCLUSIVE")
-
-
-def _apply(connection: sqlite3.Connection) -> list[str]:
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS migrations"
-        " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT"
-    )
-    recorded = connection.execute("SELECT number, name, sha256 FROM migrations").fetchall()
-    applied = {number: (name, sha256) for number, name, sha256 in recorded}
-    due = pending(read_migrations("sqlite"), applied)
-    for one in due:
-        for statement in _statements(one.text):
-            connection.execute(statement)
-        values = (one.number, one.name, one.sha256)
-        connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", values)
-    return [one.name for one in due]
-
-
-def _statements(text: str) -> list[str]:
-    """Return the statements of a script: `executescript` would commit before it begins."""
-    found, statement = [], ""
-    for line in text.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            found.append(statement)
-            statement = ""
-    if statement.strip():
-        raise MigrationError(f"a migration ends inside a statement: {statement.strip()[:80]}")
-    return found
-
-
-def _write(connection: sqlite3.Connection, rows: Sequence[AnyRow]) -> list[Written]:
+def _write(
+    connection: sqlite3.Connection, rows: Sequence[AnyRow], announcer: Announcer
+) -> list[Written]:
     batch = Batch(rows)
     judgements = [(row, feedback_values(row)) for row in batch.feedback.values()]
     answers = [(row, interaction_values(row)) for row in batch.interactions.values()]
@@ -219,6 +188,7 @@ def _write(connection: sqlite3.Connection, rows: Sequence[AnyRow]) -> list[Writt
             if connection.execute(_INSERT_INTERACTION, values).rowcount:
                 inserted.add(mark(answer))
         connection.executemany(_ADD_ROLL_UP, roll_ups(new))
+        add_notices(connection, announcer.of_rows(new))
         return batch.results(inserted, kept)
 
     return in_transaction(connection, insert)
@@ -228,35 +198,3 @@ def _payload_hash(connection: sqlite3.Connection, row: FeedbackRow) -> str:
     statement = "SELECT payload_sha256 FROM feedback WHERE event_id = ? AND tenant = ?"
     [(found,)] = connection.execute(statement, key_of(row)).fetchall()
     return str(found)
-
-
-def _letters(connection: sqlite3.Connection, limit: int, after: int) -> list[DeadLetter]:
-    statement = (
-        "SELECT id, received_at, original, reason, attempts FROM dead_letters"
-        " WHERE id > ? ORDER BY id LIMIT ?"
-    )
-    names = ("id", "received_at", "original", "reason", "attempts")
-    found = connection.execute(statement, (after, limit)).fetchall()
-    return [DeadLetter(**dict(zip(names, one, strict=True))) for one in found]
-
-
-def _drop_letters(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
-    statement = "DELETE FROM dead_letters WHERE id = ?"
-    return sum(connection.execute(statement, (one,)).rowcount for one in ids)
-
-
-def _erase_all(connection: sqlite3.Connection, user_id: str, tenant: str) -> dict[str, int]:
-    counts = in_transaction(connection, lambda: _erase(connection, user_id, tenant))
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return counts
-
-
-def _erase(connection: sqlite3.Connection, user_id: str, tenant: str) -> dict[str, int]:
-    counts = {}
-    for table in ("feedback", "interactions"):
-        statement = f"DELETE FROM {table} WHERE user_id = ? AND tenant = ?"  # noqa: S608 - our own names
-        counts[table] = connection.execute(statement, (user_id, tenant)).rowcount
-    stored = connection.execute("SELECT id, original FROM dead_letters")
-    theirs = [one for one, original in stored if is_about(original, user_id, tenant)]
-    counts["dead_letters"] = _drop_letters(connection, theirs)
-    return counts

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from server.storage.outbox import Backlog, Outbox
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
 
 
@@ -96,7 +97,15 @@ class Archive(Protocol):
 
 
 class Store(Protocol):
-    """The store of record. All methods may raise `StoreUnavailableError`."""
+    """The store of record. All methods may raise `StoreUnavailableError`.
+
+    What its announcer says of new rows and dead letters goes to the outbox in their transaction.
+    """
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits to be told to others; open and closed with the store."""
+        ...
 
     async def open(self) -> None:
         """Connect, apply migrations under a lock, make partitions ahead."""
@@ -158,6 +167,10 @@ class Store(Protocol):
 
     async def expire_interactions(self, before: int) -> int:
         """Remove interactions that began before a time (Unix ms); return how many."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Count what waits for somebody to act."""
         ...
 
     async def check(self) -> None:

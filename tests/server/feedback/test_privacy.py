@@ -69,7 +69,7 @@ async def test_s49_nothing_of_a_person_is_left(store, tmp_path):
         store, CANARY, now=NOW_MS, journal=journal, archive_dir=archive, datasets=[exported],
         audit=audit,
     )  # fmt: skip
-    assert report.store == {"feedback": 2, "interactions": 1, "dead_letters": 1}
+    assert report.store == {"feedback": 2, "interactions": 1, "notices": 0, "dead_letters": 1}
     assert (report.journal, report.archived, report.datasets) == (2, 2, 1)
     assert report.found
     assert CANARY not in await scan(store)

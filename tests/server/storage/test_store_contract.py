@@ -130,6 +130,7 @@ async def test_keeps_tenants_apart(store):
     assert await store.erase_user("u", "a") == {
         "feedback": 1,
         "interactions": 0,
+        "notices": 0,
         "dead_letters": 0,
     }
     assert await store.feedback_of("r1", "b") == [theirs]
@@ -284,8 +285,18 @@ async def test_erases_one_person(store):
     for letter in letters:
         await store.put_dead_letter(letter, "", 0)
     before = await store.tally([], Filter())
-    assert await store.erase_user("zoë") == {"feedback": 1, "interactions": 1, "dead_letters": 3}
-    assert await store.erase_user("zoë") == {"feedback": 0, "interactions": 0, "dead_letters": 0}
+    assert await store.erase_user("zoë") == {
+        "feedback": 1,
+        "interactions": 1,
+        "notices": 0,
+        "dead_letters": 3,
+    }
+    assert await store.erase_user("zoë") == {
+        "feedback": 0,
+        "interactions": 0,
+        "notices": 0,
+        "dead_letters": 0,
+    }
     assert await store.feedback_of("r1") == []
     assert await store.interaction("r1") is None
     assert len(await store.feedback_of("r2")) == 2

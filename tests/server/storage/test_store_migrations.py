@@ -91,7 +91,7 @@ async def test_a_migration_that_fails_leaves_nothing(store_url, monkeypatch):
     def with_broken(kind):
         return [*read_migrations(kind), Migration(number, "broken.sql", broken, "x")]
 
-    module = "sqlite_store" if sqlite_path(store_url) else "postgres_migrating"
+    module = "sqlite_migrating" if sqlite_path(store_url) else "postgres_migrating"
     monkeypatch.setattr(f"server.storage.{module}.read_migrations", with_broken)
     with pytest.raises(StoreUnavailableError):
         await migrate(store_url)
