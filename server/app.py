@@ -132,6 +132,7 @@ async def _open_feedback(plan: Plan, stack: AsyncExitStack) -> Feedback:
         keys=(plan.secret_key,),
         retention_ms=settings.feedback_retention_days * DAY_MS,
         wall_clock=time.time,
+        on_ack=lambda seconds: metrics.observe("feedback_ack_seconds", seconds),
     )
 
 

@@ -18,6 +18,7 @@ from server.config.settings import Settings
 from server.deadlines import CLOSE_TIMEOUT_S, HttpProtocol, SocketProtocol
 from server.endpoints.node import Node
 from server.plan import Plan
+from server.sampling import sample_for_ever
 from server.telemetry.metrics import Metrics
 
 log = structlog.get_logger("manicule")
@@ -81,6 +82,7 @@ async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -
         tasks = [
             asyncio.create_task(_watch_loop(plan.metrics), name="loop-watch"),
             asyncio.create_task(_warm(plan, node), name="warm-manuals"),
+            asyncio.create_task(sample_for_ever(plan, readiness), name="gauges"),
         ]
         departure = Departure(node, server, plan.settings.drain_s)
         tasks.append(asyncio.create_task(_leave_on_failure(plan, departure), name="failure-watch"))

@@ -244,6 +244,12 @@ class Settings:
         choices=("json", "console", "auto"),
     )
 
+    watched_certificates: tuple[str, ...] = setting(
+        (),
+        "Certificate files (PEM) whose end is shown as a metric, so that an alert comes in time: "
+        "the proxy's own, those of Redis, the store and the token issuer.",
+    )
+
     def redacted(self) -> dict[str, object]:
         """All settings for logs and people: of a secret only its address, or that it is set."""
         return {row.name: _shown(getattr(self, row.name), row.metadata) for row in fields(self)}

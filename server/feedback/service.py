@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
@@ -23,6 +24,7 @@ class Feedback:
     """Takes judgements and interactions of one process.
 
     `keys` verify receipts, the first one signs elsewhere; `wall_clock` gives Unix seconds.
+    `on_ack` is told how many seconds each acknowledgement took.
     """
 
     def __init__(
@@ -33,8 +35,12 @@ class Feedback:
         keys: Sequence[bytes],
         retention_ms: int,
         wall_clock: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
+        on_ack: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.store = store
+        self._clock = clock
+        self._on_ack = on_ack
         self._writer = writer
         self._keys = keys
         self._retention_ms = retention_ms
@@ -58,7 +64,7 @@ class Feedback:
         `intake` and `Writer.submit` raise, and `store_unavailable` when an answer without receipt
         cannot be looked up.
         """
-        now_ms = int(self._wall_clock() * 1000)
+        began, now_ms = self._clock(), int(self._wall_clock() * 1000)
         facts = resolve(
             event, keys=self._keys, known=await self._known(event, tenant), tenant=tenant
         )
@@ -71,7 +77,9 @@ class Feedback:
             weight=self._caps.weight(principal, now_ms),
             retention_ms=self._retention_ms,
         )
-        return await self._writer.submit(row, min_level=event.min_level)
+        ack = await self._writer.submit(row, min_level=event.min_level)
+        self._on_ack(self._clock() - began)
+        return ack
 
     async def _known(self, event: FeedbackCreate, tenant: str) -> AnswerFacts | None:
         recent = self._recent.get((tenant, event.response_id))

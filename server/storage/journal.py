@@ -59,10 +59,15 @@ class Journal(Protocol):
         """Return how many entries there are."""
         ...
 
+    async def oldest_ms(self) -> int | None:
+        """Return when the oldest entry came in, if there is one: Unix ms by its own clock."""
+        ...
+
 
 @dataclass
 class _Pending:
     entry: JournalEntry
+    arrived_ms: int
     consumer: str | None = None
     since: float = field(default=0.0)
 
@@ -70,14 +75,20 @@ class _Pending:
 class MemoryJournal:
     """The twin for tests: no longer-lived than the process, so never to be acknowledged into.
 
-    `clock` is a monotonic clock in seconds. `failing` makes every call fail.
+    `clock` is a monotonic clock and `wall_clock` Unix time, in seconds. `failing` makes every call
+    fail.
     """
 
     def __init__(
-        self, *, max_entries: int = MAX_ENTRIES, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        max_entries: int = MAX_ENTRIES,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._max_entries = max_entries
         self._clock = clock
+        self._wall_clock = wall_clock
         self._ids = itertools.count(1)
         self._entries: dict[str, _Pending] = {}
         self.failing: str | None = None
@@ -93,7 +104,7 @@ class MemoryJournal:
             raise JournalError("the journal is full")
         for data in entries:
             entry = JournalEntry(f"{next(self._ids):020}-0", data)
-            self._entries[entry.id] = _Pending(entry)
+            self._entries[entry.id] = _Pending(entry, int(self._wall_clock() * 1000))
 
     async def own(self, consumer: str, limit: int) -> list[JournalEntry]:
         """Return what `consumer` holds."""
@@ -120,6 +131,11 @@ class MemoryJournal:
         """Return how many there are."""
         self._raise()
         return len(self._entries)
+
+    async def oldest_ms(self) -> int | None:
+        """Return when the oldest came in."""
+        self._raise()
+        return min((held.arrived_ms for held in self._entries.values()), default=None)
 
     def _take(
         self, consumer: str, limit: int, wanted: Callable[[_Pending], bool]

@@ -121,6 +121,12 @@ class RedisJournal:
         """XLEN."""
         return int(cast("int", await self._guarded(self._client.call("XLEN", self._key))))
 
+    async def oldest_ms(self) -> int | None:
+        """XRANGE of one entry: its id begins with the time at which Redis took it."""
+        call = self._client.call("XRANGE", self._key, "-", "+", "COUNT", 1)
+        found = cast("list[Any]", await self._guarded(call))
+        return _parsed_id(found[0][0])[0] if found else None
+
     async def _read(self, consumer: str, limit: int, after: str) -> list[JournalEntry]:
         reply = await self._grouped_call(
             "XREADGROUP", "GROUP", GROUP, consumer, "COUNT", limit, "STREAMS", self._key, after

@@ -27,13 +27,23 @@ _SHORT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row: `name` without the prefix; every label has a closed set of values."""
+    """One row: `name` without the prefix; every label has a closed set of values.
+
+    `of_workers` says what a gauge of several processes is: their sum, or, where each sees the
+    same thing, the highest.
+    """
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = _SECONDS
+    of_workers: Literal["livesum", "livemax"] = "livesum"
+
+
+def _seen_by_all(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Metric:
+    """Return a gauge of something that every process sees alike."""
+    return Metric(name, "gauge", help_text, labels, of_workers="livemax")
 
 
 METRICS: tuple[Metric, ...] = (
@@ -65,6 +75,15 @@ METRICS: tuple[Metric, ...] = (
     Metric("slow_clients_total", "counter", "Sockets closed because they did not read."),
     Metric("event_loop_lag_seconds", "histogram", "Lateness of the loop.", buckets=_SHORT_SECONDS),
     Metric("dependency_up", "gauge", "1 when a dependency works, else 0.", ("dependency",)),
+    Metric("build_info", "gauge", "1, with the version as a label.", ("version",)),
+    Metric("memory_bytes", "gauge", "Resident memory."),
+    Metric("feedback_ack_seconds", "histogram", "Judgement to its acknowledgement."),
+    _seen_by_all("journal_entries", "Entries of the feedback journal."),
+    _seen_by_all("journal_capacity_entries", "Entries that the feedback journal may hold."),
+    _seen_by_all("journal_oldest_seconds", "Age of the oldest entry of the feedback journal."),
+    _seen_by_all(
+        "certificate_expiry_timestamp_seconds", "When a watched certificate ends.", ("certificate",)
+    ),
 )
 
 _Child = Counter | Gauge | Histogram
@@ -96,7 +115,7 @@ class Metrics:
                 row.help,
                 row.labels,
                 registry=self.registry,
-                multiprocess_mode="livesum",
+                multiprocess_mode=row.of_workers,
             )
         return Histogram(name, row.help, row.labels, registry=self.registry, buckets=row.buckets)
 

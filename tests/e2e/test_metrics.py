@@ -1,11 +1,15 @@
 """Every row of the metrics table is moved by a real server at work."""
 
 import asyncio
+import datetime
 import json
 import re
+import sqlite3
 import uuid
+from contextlib import closing
 
 import httpx
+from certificates import certificate
 from upstream import Plan, Upstream
 from wire import DELTA, open_client
 
@@ -31,6 +35,21 @@ async def drive(url):
         judgement = {"event_id": str(uuid.uuid4()), "response_id": final["id"], "action": "accept"}
         await client.send("feedback.create", **judgement)
         await client.until("feedback.acknowledged")
+
+
+async def judge_while_the_store_is_locked(url, folder):
+    """Send a judgement that only the journal can take; it waits there until the block ends."""
+    with closing(sqlite3.connect(folder / "data" / "manicule.db")) as store:
+        store.execute("BEGIN IMMEDIATE")
+        async with open_client(url) as client:
+            await client.ask("How do I change the battery?", event_id="again")
+            final = await client.final("again")
+            event = {"event_id": str(uuid.uuid4()), "response_id": final["id"], "action": "reject"}
+            await client.send("feedback.create", **event)
+            assert (await client.until("feedback.acknowledged"))["level"] == "logged"
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            oldest = f"{PREFIX}journal_oldest_seconds"
+            return await scrape(http, lambda sums: sums.get(oldest))
 
 
 async def be_slow(port):
@@ -74,7 +93,9 @@ async def scrape(http, wanted):
             await asyncio.sleep(0.02)
 
 
-async def test_every_metric_of_the_table_moves(server, free_port):
+async def test_every_metric_of_the_table_moves(server, free_port, redis_server, tmp_path):
+    log = redis_server("--appendonly", "yes", "--maxmemory-policy", "noeviction")
+    (tmp_path / "proxy.pem").write_bytes(certificate(datetime.datetime(2040, 1, 1)))
     plans = (Plan(status=500), Plan(**ANSWER), Plan(texts=["One ", "two"], stall_after=1))
     async with Upstream(*plans) as upstream, httpx.AsyncClient(trust_env=False) as plain:
         target = await asyncio.to_thread(
@@ -85,11 +106,14 @@ async def test_every_metric_of_the_table_moves(server, free_port):
             gemini_base_url=upstream.url,
             gemini_api_key="key-canary",
             cache_url=f"redis://127.0.0.1:{free_port}/0",
+            log_url=log.url,
+            watched_certificates=str(tmp_path / "proxy.pem"),
             send_buffer_bytes="4096",
             slow_client_s="0.2",
             inter_token_timeout_s="600",
         )
         await drive(target.url)
+        waiting = await judge_while_the_store_is_locked(target.url, target.folder)
         slow = await be_slow(target.port)
         assert (await plain.get(f"{target.url}/ready")).status_code == 200
         async with (
@@ -102,6 +126,7 @@ async def test_every_metric_of_the_table_moves(server, free_port):
             lag = f"{PREFIX}event_loop_lag_seconds_count"  # measured four times a second
             found = await scrape(http, lambda sums: sums.get(closed) and sums.get(lag))
             slow.close()
+        found = {name: value or waiting.get(name, 0) for name, value in found.items()}
         suffix = {"counter": "", "gauge": "", "histogram": "_count"}
         still = [
             row.name for row in METRICS if not found.get(f"{PREFIX}{row.name}{suffix[row.kind]}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from server.storage.journal import JournalError, MemoryJournal
@@ -107,3 +109,16 @@ async def test_refuses_when_full_and_takes_again_when_drained(journal_of):
     await journal.done([entry.id for entry in entries])
     await journal.append([b"three", b"four"])
     assert data(await journal.fresh("a", 10)) == [b"three", b"four"]
+
+
+async def test_says_when_the_oldest_entry_came_in(journal_of):
+    journal = journal_of()
+    assert await journal.oldest_ms() is None
+    before = time.time() * 1000
+    await journal.append([b"one"])
+    first = await journal.oldest_ms()
+    assert before - 1000 <= first <= time.time() * 1000 + 1000
+    await journal.append([b"two"])
+    assert await journal.oldest_ms() == first
+    await journal.done([entry.id for entry in await journal.fresh("a", 2)])
+    assert await journal.oldest_ms() is None
