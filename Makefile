@@ -8,7 +8,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance lint format lock web web-check demo-manuals clean \
+.PHONY: help run test conformance lint format lock web web-check monitoring demo-manuals clean \
 	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-feedback bench-exports
 
 help: ## Show what there is
@@ -19,6 +19,7 @@ run: $(VENV)/.run ## Start the server with demo manuals; ARGS="--port 9000" pass
 
 test: $(VENV)/.dev ## Run every test against real servers
 	@scripts/require-chromium
+	@scripts/require-prometheus
 	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 conformance: $(VENV)/.dev ## Run Autobahn's WebSocket cases against our stack (needs Python 2.7)
@@ -43,6 +44,9 @@ web: ## Build the web page (needs Node 20 or later)
 
 web-check: ## Prove that the built page equals its sources (needs Node)
 	cd web && npm ci --no-audit --no-fund && npm test && npm run check
+
+monitoring: $(VENV)/.dev ## Build dashboards, operator rules and docs/metrics.md from their tables
+	$(BIN)/python scripts/write_metrics_doc.py
 
 demo-manuals: $(VENV)/.dev ## Build the demo manuals' PDFs from their sources
 	$(BIN)/python scripts/build_demo_manuals.py

@@ -1,4 +1,4 @@
-"""Write docs/metrics.md from the table of metrics; `--check` only compares."""
+"""Write docs/metrics.md and the dashboards from the table of metrics; `--check` only compares."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ def page() -> str:
 
 
 if __name__ == "__main__":
+    import build_monitoring
+
+    build_monitoring.main()
     if "--check" not in sys.argv:
         PAGE.write_text(page())
     elif PAGE.read_text() != page():

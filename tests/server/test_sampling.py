@@ -1,19 +1,15 @@
 """Gauges that no event moves say what is the case when they are looked at."""
 
 import datetime
-import sys
-from pathlib import Path
 
 import pytest
+from certificates import certificate
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.app import SERVER_VERSION
 from server.sampling import CERTIFICATES_S, FEEDBACK_EVENTS, OUTCOMES, Sampler, announce
 from server.storage.journal import MAX_ENTRIES, MemoryJournal
 from server.telemetry.metrics import PREFIX, Metrics
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
-from certificates import certificate
 
 NOON = datetime.datetime(2027, 1, 1, 12, tzinfo=datetime.UTC)
 
