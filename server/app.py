@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from prompts.library import PromptLibrary
 from protocol.events import Limits, SessionFacts
 from protocol.messages import MAX_INPUT_CHARS
+from server.answering.admission import Admission
 from server.answering.answer_cache import AnswerCache
 from server.answering.confidence import Thresholds
 from server.answering.endings import Recorder
@@ -66,7 +67,14 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
         ticker = FrameTicker()
         stack.callback(ticker.close)
         answer_cache = AnswerCache(caches.answers, ttl_s=settings.answer_ttl_s)
-        flights = Flights(plan.chain, answer_cache, plan.prices, metrics)
+        admission = Admission(
+            slots=settings.model_concurrency,
+            max_waiting=settings.max_queued_answers,
+            clock=time.monotonic,
+            metrics=metrics,
+        )
+        stack.callback(admission.close)
+        flights = Flights(plan.chain, answer_cache, plan.prices, metrics, admission)
         stack.push_async_callback(plan.chain.aclose)
         stack.push_async_callback(flights.aclose)
         feedback = await _open_feedback(plan, stack)
@@ -87,6 +95,7 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
             metrics=metrics,
             wall_clock=time.time,
             max_running=settings.max_running_answers,
+            max_per_client=settings.max_responses_per_client,
         )
         stack.callback(answering.abandon_all)
         node = _make_node(plan, answering, library, feedback)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from server.answering.admission import Admission, Standing
 from server.answering.answer_cache import FORMAT_VERSION, AnswerCache, CachedAnswer
 from server.answering.model_run import ModelRun
 from server.llm.chain import Attempt, Chain, ChainEvent
@@ -25,26 +26,41 @@ class Bill:
 
 
 class Flights:
-    """Starts model calls, shares them by key, and accounts for each once."""
+    """Starts model calls when there is a place for them, shares them by key, and accounts for each
+    once.
+    """
 
-    def __init__(self, chain: Chain, cache: AnswerCache, prices: Prices, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        cache: AnswerCache,
+        prices: Prices,
+        metrics: Metrics,
+        admission: Admission,
+    ) -> None:
         self._chain = chain
+        self._admission = admission
         self._cache = cache
         self._prices = prices
         self._metrics = metrics
         self._by_key: dict[str, ModelRun] = {}
         self._writes: set[asyncio.Task[None]] = set()
 
-    def join(self, key: str | None, request: ModelRequest) -> tuple[ModelRun, bool]:
-        """Return the call for `request`, joined, and whether it was running before.
+    def join(
+        self, key: str | None, request: ModelRequest, standing: Standing
+    ) -> tuple[ModelRun, bool]:
+        """Return the call for `request`, joined, and whether it was there before.
 
-        `key` None means that the answer is neither shared nor kept.
+        `key` None means that the answer is neither shared nor kept. The call may still wait for
+        its place. Raises `EventError("overloaded")` when too many wait.
         """
         run = self._by_key.get(key) if key is not None else None
         if run is not None and run.joinable:
             run.join()
+            run.place.press(standing.priority)
             return run, True
-        run = ModelRun(self._chain.stream(request), self._landing(key, request))
+        place = self._admission.enter(standing)
+        run = ModelRun(self._chain.stream(request), self._landing(key, request), place)
         run.join()
         if key is not None:
             self._by_key[key] = run

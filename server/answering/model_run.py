@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from server.answering.admission import Place
 from server.llm.chain import ChainEvent
 from server.llm.port import Finish
 
@@ -13,14 +14,19 @@ from server.llm.port import Finish
 class ModelRun:
     """Reads `events` once and lets every reader see all of them from the first on.
 
+    It begins when `place` has its slot, and gives the place up at its end.
     The call ends when its last reader leaves, so that nobody pays for text that nobody reads; one
     that has said its `Finish` is left to give back its connection. `on_done` is called once, when
     the call has ended in whichever way.
     """
 
     def __init__(
-        self, events: AsyncGenerator[ChainEvent, None], on_done: Callable[[ModelRun], None]
+        self,
+        events: AsyncGenerator[ChainEvent, None],
+        on_done: Callable[[ModelRun], None],
+        place: Place,
     ) -> None:
+        self.place = place
         self._source = events
         self._on_done = on_done
         self._seen: list[ChainEvent] = []
@@ -73,6 +79,7 @@ class ModelRun:
             raise self._error
 
     async def _drive(self) -> None:
+        await self.place.wait()
         async with aclosing(self._source) as events:
             async for event in events:
                 self._seen.append(event)
@@ -83,6 +90,7 @@ class ModelRun:
         # A callback, since a task that is cancelled before its first step runs none of its code.
         self._error = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._ended = True
+        self.place.leave()
         self._wake()
         self._on_done(self)
 

@@ -9,6 +9,7 @@ from msgspec import UNSET
 from prompts.library import Prompt
 from protocol.events import PromptRef, StartedResponse
 from protocol.messages import ResponseCreate
+from server.answering.admission import ANYBODY, Standing
 from server.llm.port import Turn
 from server.manuals.products import Catalog, Product
 
@@ -26,6 +27,7 @@ class Question:
     created_at: int
     received_at: float
     tenant: str = ""
+    standing: Standing = ANYBODY
 
     @property
     def history(self) -> tuple[Turn, ...]:

@@ -13,6 +13,7 @@ from msgspec import UNSET
 from protocol.answer import AnswerStream
 from protocol.errors import EventError
 from protocol.events import AnyAnswerEvent, Stage
+from server.answering.admission import Place
 from server.answering.answer_cache import AnswerCache, CachedAnswer
 from server.answering.endings import Ending, Recorder
 from server.answering.facts import Facts
@@ -121,6 +122,8 @@ class RunningAnswer:
             return self._ending_at_deadline()
         except UpstreamError as error:
             return _upstream_ending(error)
+        except EventError as error:  # there is no place for it
+            return Ending("failed", "error", error)
         except Exception:
             log.exception("answer_crashed", response_id=self.question.response_id)
             fault = EventError("internal_error", "The server met a fault of its own; ask again")
@@ -138,8 +141,8 @@ class RunningAnswer:
         self._stream.use(preparation.item_maker)
         key = preparation.cache_key
         cached = await self._machinery.cache.get(key) if key is not None else None
-        self._give(self._stream.report("generating"))
         if cached is not None:
+            self._give(self._stream.report("generating"))
             return self._replay(cached)
         return await self._generate(preparation)
 
@@ -164,9 +167,12 @@ class RunningAnswer:
 
     async def _generate(self, preparation: Preparation) -> Ending:
         flights = self._machinery.flights
-        run, shared = flights.join(preparation.cache_key, preparation.request)
+        standing = self.question.standing
+        run, shared = flights.join(preparation.cache_key, preparation.request, standing)
         self._facts.answer_cache = "shared" if shared else "miss"
         try:
+            await self._wait_for(run.place)
+            self._give(self._stream.report("generating"))
             finish = await self._follow(run)
         finally:
             if not shared:
@@ -176,6 +182,16 @@ class RunningAnswer:
         if finish.reason == "length":
             return Ending("incomplete", "length")
         return Ending("completed", finish.reason)
+
+    async def _wait_for(self, place: Place) -> None:
+        place.listen(self._report_position)
+        try:
+            await place.wait()
+        finally:
+            place.unlisten(self._report_position)
+
+    def _report_position(self, position: int) -> None:
+        self._give(self._stream.report("queued", detail={"queue_position": position}))
 
     async def _follow(self, run: ModelRun) -> Finish:
         async with contextlib.aclosing(run.read()) as events:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable
 
 from prompts.library import PromptLibrary
 from protocol.errors import EventError
 from protocol.messages import ResponseCreate
+from server.answering.admission import ANYBODY, Standing
 from server.answering.question import Question
 from server.answering.running import Machinery, Publish, RunningAnswer
 from server.language.cleaning import strip_hidden
@@ -19,7 +21,11 @@ DEFAULT_LANGUAGE = "en"
 
 
 class Answering:
-    """Starts answers and knows which run. `max_running` bounds them for the whole process."""
+    """Starts answers and knows which run.
+
+    `max_running` bounds them for the whole process, `max_per_client` for whoever takes turns in
+    the queue as one: a principal with all its connections.
+    """
 
     def __init__(
         self,
@@ -30,6 +36,7 @@ class Answering:
         metrics: Metrics,
         wall_clock: Callable[[], float],
         max_running: int,
+        max_per_client: int,
     ) -> None:
         self._catalog = catalog
         self._prompts = prompts
@@ -37,30 +44,49 @@ class Answering:
         self._metrics = metrics
         self._wall_clock = wall_clock
         self._max_running = max_running
+        self._max_per_client = max_per_client
+        self._running_of: Counter[str] = Counter()
         self.running: dict[str, RunningAnswer] = {}
 
-    def start(self, event: ResponseCreate, publish: Publish, tenant: str = "") -> RunningAnswer:
+    def start(
+        self,
+        event: ResponseCreate,
+        publish: Publish,
+        tenant: str = "",
+        standing: Standing = ANYBODY,
+    ) -> RunningAnswer:
         """Start answering and return the answer; its first event is already published.
 
         Raises `EventError`: `product_not_found`, `scenario_not_found`, `overloaded`,
-        `invalid_event`.
+        `too_many_responses`, `invalid_event`.
         """
-        question = self._look_up(event, tenant)
+        question = self._look_up(event, tenant, standing)
+        client = standing.client
+        if client and self._running_of[client] >= self._max_per_client:
+            raise EventError(
+                "too_many_responses",
+                f"{self._max_per_client} answers of yours are running; wait for one to end",
+            )
         if len(self.running) >= self._max_running:
             raise EventError(
                 "overloaded", "This server runs as many answers as it may", retry_after_ms=1000
             )
         answer = RunningAnswer(question, self._machinery, publish, self._ended)
         self.running[question.response_id] = answer
+        self._running_of[client] += 1
         self._metrics.set("answers_running", len(self.running))
         answer.start()
         return answer
 
     def _ended(self, answer: RunningAnswer) -> None:
-        del self.running[answer.question.response_id]
+        question = answer.question
+        del self.running[question.response_id]
+        self._running_of[question.standing.client] -= 1
+        if not self._running_of[question.standing.client]:
+            del self._running_of[question.standing.client]
         self._metrics.set("answers_running", len(self.running))
 
-    def _look_up(self, event: ResponseCreate, tenant: str) -> Question:
+    def _look_up(self, event: ResponseCreate, tenant: str, standing: Standing) -> Question:
         if event.task != "answer":
             raise EventError(
                 "invalid_event",
@@ -98,6 +124,7 @@ class Answering:
             created_at=int(self._wall_clock()),
             received_at=self._machinery.clock(),
             tenant=tenant,
+            standing=standing,
         )
 
     async def wait_for_all(self) -> None:

@@ -179,6 +179,25 @@ class Settings:
     max_running_answers: int = setting(
         2000, "Answers that one process may have running.", low=1, high=1_000_000
     )
+    max_responses_per_client: int = setting(
+        1000,
+        "Answers that one key, or one person whom a token names, may have running in one process, "
+        "over all sockets.",
+        low=1,
+        high=1_000_000,
+    )
+    model_concurrency: int = setting(
+        2000,
+        "Model calls that one process makes at the same time; further questions wait in a queue.",
+        low=1,
+        high=1_000_000,
+    )
+    max_queued_answers: int = setting(
+        500,
+        "Questions of each priority that may wait for a model; further ones are refused.",
+        low=0,
+        high=1_000_000,
+    )
     max_connections: int = setting(10_000, "Open sockets of one process.", low=1, high=1_000_000)
     connections_per_address: int = setting(
         2000,

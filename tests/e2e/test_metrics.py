@@ -111,6 +111,8 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
             send_buffer_bytes="4096",
             slow_client_s="0.2",
             inter_token_timeout_s="600",
+            model_concurrency="1",
+            max_queued_answers="1",
         )
         await drive(target.url)
         waiting = await judge_while_the_store_is_locked(target.url, target.folder)
@@ -122,6 +124,10 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
         ):
             await client.ask("Does this one stall?", event_id="stalls")
             await client.until(lambda e: e["type"] == DELTA)
+            await client.ask("Does this one wait?", event_id="waits")
+            await client.until(lambda e: e.get("stage") == "queued")
+            await client.ask("Is this one refused?", event_id="refused")
+            assert (await client.final("refused"))["error"]["code"] == "overloaded"
             closed = f"{PREFIX}slow_clients_total"
             lag = f"{PREFIX}event_loop_lag_seconds_count"  # measured four times a second
             found = await scrape(http, lambda sums: sums.get(closed) and sums.get(lag))

@@ -11,6 +11,7 @@ from prompts.library import load_prompts
 from protocol.codec import encode
 from protocol.events import TERMINAL_EVENTS, Limits, SessionFacts
 from protocol.messages import MAX_INPUT_CHARS, ResponseCreate
+from server.answering.admission import Admission, Standing
 from server.answering.answer_cache import AnswerCache
 from server.answering.confidence import Thresholds
 from server.answering.endings import Recorder
@@ -170,7 +171,14 @@ class Rig:
         )
         self.cache = AnswerCache(self.caches.answers, ttl_s=3600)
         self.prices = load_prices()
-        self.flights = Flights(self.chain, self.cache, self.prices, self.metrics)
+        self.admission = Admission(
+            slots=self.options.pop("model_concurrency", 100),
+            max_waiting=self.options.pop("max_queued", 100),
+            clock=time.monotonic,
+            metrics=self.metrics,
+        )
+        stack.callback(self.admission.close)
+        self.flights = Flights(self.chain, self.cache, self.prices, self.metrics, self.admission)
         stack.push_async_callback(self.flights.aclose)
         self.catalog = Catalog(self.options.pop("products", PRODUCTS))
         self.prompts = load_prompts()
@@ -210,6 +218,7 @@ class Rig:
             metrics=self.metrics,
             wall_clock=lambda: self.now,
             max_running=self.options.pop("max_running", 100),
+            max_per_client=self.options.pop("max_per_client", 100),
         )
         stack.callback(self.answering.abandon_all)
         self.node = self._node()
@@ -272,7 +281,9 @@ class Rig:
         """Ask in this process; returns who listens to the answer."""
         fields.setdefault("product_id", "td-17")
         listener = Listener()
-        listener.answer = self.answering.start(ResponseCreate(input=text, **fields), listener)
+        standing = fields.pop("standing", Standing())
+        event = ResponseCreate(input=text, **fields)
+        listener.answer = self.answering.start(event, listener, standing=standing)
         return listener
 
     async def ask(self, text: str = BATTERY, **fields) -> Listener:

@@ -5,15 +5,22 @@ import asyncio
 import pytest
 from rig import WAIT_S, Told, until
 
+from server.answering.admission import Admission, Standing
 from server.answering.model_run import ModelRun
 from server.llm.port import Finish, ModelRequest, TextDelta, UpstreamError
+from server.telemetry.metrics import Metrics
 
 REQUEST = ModelRequest(system="s", manual="", question="q")
 
 
+def free_place():
+    admission = Admission(slots=1, max_waiting=0, clock=lambda: 0.0, metrics=Metrics())
+    return admission.enter(Standing())
+
+
 def run_of(model):
     done = []
-    return ModelRun(model.stream(REQUEST), done.append), done
+    return ModelRun(model.stream(REQUEST), done.append, free_place()), done
 
 
 async def read_all(run):
@@ -95,7 +102,7 @@ async def test_readers_that_have_the_finish_do_not_cut_the_closing_of_the_upstre
             gave_back.append(True)
 
     done = []
-    run = ModelRun(events(), done.append)
+    run = ModelRun(events(), done.append, free_place())
     run.join()
     async for event in run.read():
         if isinstance(event, Finish):
