@@ -18,6 +18,7 @@ from server.endpoints.errors import DATA_HEADERS
 from server.endpoints.node import Node
 from server.endpoints.principals import Principal, asked_by
 from server.endpoints.rest import HTTPEndpoint, guarded, read_body
+from server.endpoints.standings import standing_of
 
 _TERMINAL = tuple(TERMINAL_EVENTS.values())
 _STREAM_HEADERS = {**DATA_HEADERS, "X-Accel-Buffering": "no"}  # proxies must not collect events
@@ -53,7 +54,8 @@ def create_endpoint(node: Node) -> HTTPEndpoint:
             raise EventError("draining", "The server is going away; ask elsewhere")
         event = asked_by(await _read_event(request, node.max_body_bytes), principal)
         events: asyncio.Queue[AnyAnswerEvent] = asyncio.Queue()
-        answer = node.answering.start(event, events.put_nowait, principal.tenant)
+        standing = standing_of(event, principal, node.address_of(request))
+        answer = node.answering.start(event, events.put_nowait, principal.tenant, standing)
         return AnswerResponse(answer, events)
 
     return guarded(node, "user", endpoint)

@@ -37,6 +37,7 @@ from server.endpoints.doorkeeper import Visit
 from server.endpoints.node import Node
 from server.endpoints.outbox import SLOW, Closing, Outbox
 from server.endpoints.principals import OPERATOR, Principal, asked_by
+from server.endpoints.standings import standing_of
 
 log = structlog.get_logger("manicule")
 
@@ -142,7 +143,8 @@ class Connection:
         try:
             tenant = self._principal.tenant if self._principal else ""
             event = asked_by(event, self._principal)
-            answer = self._node.answering.start(event, self._publish, tenant)
+            standing = standing_of(event, self._principal, self._session.facts.id)
+            answer = self._node.answering.start(event, self._publish, tenant, standing)
         except EventError as error:
             if event.event_id is not UNSET:
                 error.event_id = event.event_id

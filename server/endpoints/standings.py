@@ -28,7 +28,6 @@ def standing_of(event: ResponseCreate, principal: Principal | None, connection: 
     name = principal.name if principal else ""
     role: Role = principal.role if principal and name else "user"
     asked = event.metadata.get(PRIORITY_KEY, "normal")
-    found = next((one for one in PRIORITIES if one == asked), "normal")
-    highest = _HIGHEST[role]
-    granted = max(found, highest, key=PRIORITIES.index)
-    return Standing(name or connection, granted)
+    wished: Priority = next((one for one in PRIORITIES if one == asked), "normal")
+    granted = max(PRIORITIES.index(wished), PRIORITIES.index(_HIGHEST[role]))
+    return Standing(name or connection, PRIORITIES[granted])
