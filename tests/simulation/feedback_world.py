@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable
 
 from explorer import WALL_START_S
 from feedback_rig import feedback
@@ -54,7 +53,7 @@ class Node:
         store = Far(world.store, self.to_store)
         journal = Far(world.journal, self.to_journal) if world.journal else None
         loop, dice = world.world.loop, world.world.dice.random
-        self.writer = world.make_writer(
+        self.writer = Writer(
             store,
             journal=journal,
             clock=loop.time,
@@ -103,12 +102,10 @@ class FeedbackWorld:
         nodes: int = 2,
         store: MemoryStore | None = None,
         with_journal: bool = True,
-        make_writer: Callable[..., Writer] = Writer,
     ) -> None:
         self.world = World(seed)
         self.store = store or MemoryStore(_is_open=True)
         self.journal = MemoryJournal(clock=self.world.loop.time) if with_journal else None
-        self.make_writer = make_writer
         self.owed = Obligations()
         self.acks: Counter[str] = Counter()
         self._numbers = itertools.count(1)
