@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -19,14 +17,13 @@ from server.deadlines import CLOSE_TIMEOUT_S, HttpProtocol, SocketProtocol
 from server.endpoints.node import Node
 from server.plan import Plan
 from server.sampling import sample_for_ever
-from server.telemetry.metrics import Metrics
+from server.telemetry.loop_watch import LoopWatch
 
 log = structlog.get_logger("manicule")
 
 # What the kernel may hold of a client that does not read; the default is megabytes.
 SEND_BUFFER_BYTES = 65_536
 BACKLOG = 2048
-LAG_INTERVAL_S = 0.25
 
 
 class ListenError(Exception):
@@ -80,7 +77,6 @@ async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -
         app = build_app(node, readiness)
         server = _Server(_uvicorn_config(app, plan.settings))
         tasks = [
-            asyncio.create_task(_watch_loop(plan.metrics), name="loop-watch"),
             asyncio.create_task(_warm(plan, node), name="warm-manuals"),
             asyncio.create_task(sample_for_ever(plan, readiness), name="gauges"),
         ]
@@ -88,7 +84,9 @@ async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -
         tasks.append(asyncio.create_task(_leave_on_failure(plan, departure), name="failure-watch"))
         for task in tasks:
             task.add_done_callback(_report_death)
-        with departure.on_signals():
+        watch = LoopWatch(plan.metrics)
+        with departure.on_signals(), contextlib.closing(watch):
+            watch.start()
             announce()
             await server.serve(sockets=[sock])
         for task in tasks:
@@ -170,14 +168,6 @@ def _report_death(task: asyncio.Task[None]) -> None:
     """Log a side task that failed: the server goes on without it, but not in silence."""
     if not task.cancelled() and task.exception() is not None:
         log.error("task_failed", task=task.get_name(), exc_info=task.exception())
-
-
-async def _watch_loop(metrics: Metrics) -> NoReturn:
-    """Measure how late the loop is."""
-    while True:
-        due = time.monotonic() + LAG_INTERVAL_S
-        await asyncio.sleep(LAG_INTERVAL_S)
-        metrics.observe("event_loop_lag_seconds", max(0.0, time.monotonic() - due))
 
 
 async def _warm(plan: Plan, node: Node) -> None:

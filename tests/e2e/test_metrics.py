@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import json
 import re
+import signal
 import sqlite3
 import uuid
 from contextlib import closing
@@ -129,8 +130,13 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
             await client.ask("Is this one refused?", event_id="refused")
             assert (await client.final("refused"))["error"]["code"] == "overloaded"
             closed = f"{PREFIX}slow_clients_total"
-            lag = f"{PREFIX}event_loop_lag_seconds_count"  # measured four times a second
-            found = await scrape(http, lambda sums: sums.get(closed) and sums.get(lag))
+            lag = f"{PREFIX}event_loop_lag_seconds_count"
+            blocked = f"{PREFIX}event_loop_blocked_total"
+            target.signal(signal.SIGSTOP)  # as if its loop were held up
+            await asyncio.sleep(0.2)
+            target.signal(signal.SIGCONT)
+            wanted = (closed, lag, blocked)
+            found = await scrape(http, lambda sums: all(sums.get(name) for name in wanted))
             slow.close()
         found = {name: value or waiting.get(name, 0) for name, value in found.items()}
         suffix = {"counter": "", "gauge": "", "histogram": "_count"}
