@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 import uvicorn
+from starlette.concurrency import run_in_threadpool
 
 from server.app import build_app, open_node
 from server.config.settings import Settings
@@ -84,6 +85,8 @@ async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -
         tasks.append(asyncio.create_task(_leave_on_failure(plan, departure), name="failure-watch"))
         for task in tasks:
             task.add_done_callback(_report_death)
+        # Starlette loads the parts for threads and streams at first use: 60 ms, now and not then.
+        await run_in_threadpool(bool)
         watch = LoopWatch(plan.metrics)
         with departure.on_signals(), contextlib.closing(watch):
             watch.start()

@@ -59,10 +59,11 @@ def page_routes(*, connect_hosts: Sequence[str] = (), folder: Path = BUILT_FOLDE
     files = read_page(folder)
     headers = security_headers(connect_hosts)
 
-    def index(request: Request) -> Response:
+    # A plain function would be run in a thread, whose machinery is loaded at the first request.
+    async def index(request: Request) -> Response:
         return _answer(request, files[INDEX], headers)
 
-    def asset(request: Request) -> Response:
+    async def asset(request: Request) -> Response:
         found = files.get(f"{ASSETS}/{request.path_params['name']}")
         if found is None:
             return PlainTextResponse("Not found\n", status_code=404, headers=headers)

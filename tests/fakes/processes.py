@@ -26,13 +26,14 @@ class ServerProcess:
     script: list[dict[str, object]] = field(default_factory=lambda: [{"text": "Hello."}])
     options: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = ("-m", "server")
     url: str = ""
     process: subprocess.Popen[str] | None = None
 
     def start(self) -> ServerProcess:
         """Start it and wait for the address that it prints."""
         (self.folder / "script.json").write_text(json.dumps(self.script))
-        command = [sys.executable, "-m", "server", "serve", "--port", "0"]
+        command = [sys.executable, *self.program, "serve", "--port", "0"]
         command += ["--data-dir", str(self.folder / "data")]
         if "--model" not in self.options:
             command += ["--model", f"scripted:{self.folder / 'script.json'}"]
@@ -101,11 +102,16 @@ class ServerProcess:
 
 
 def factory(tmp_path_factory):
-    """Yield a function that starts servers: `server(script, *options, **variables)`."""
+    """Yield a function that starts servers: `server(script, *options, **variables)`.
+
+    `program` is what Python runs instead of the server's own module.
+    """
     servers: list[ServerProcess] = []
 
-    def start(script=None, *options: str, **variables: str) -> ServerProcess:
-        made = ServerProcess(tmp_path_factory.mktemp("server"), options=options)
+    def start(
+        script=None, *options: str, program: tuple[str, ...] = ("-m", "server"), **variables: str
+    ) -> ServerProcess:
+        made = ServerProcess(tmp_path_factory.mktemp("server"), options=options, program=program)
         made.variables = {f"MANICULE_{name.upper()}": value for name, value in variables.items()}
         if script is not None:
             made.script = script
