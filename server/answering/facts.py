@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.events import CacheState, FallbackName, Usage
-from server.answering.flights import Bill
+from server.answering.bills import Bill
 from server.answering.preparing import Preparation
 from server.answering.question import Question
 

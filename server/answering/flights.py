@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from server.answering.admission import Admission, Standing
 from server.answering.answer_cache import FORMAT_VERSION, AnswerCache, CachedAnswer
+from server.answering.bills import Bill, bill_of, charges_of
 from server.answering.model_run import ModelRun
-from server.llm.chain import Attempt, Chain, ChainEvent
-from server.llm.port import Finish, ModelRequest, TextDelta, Usage
+from server.llm.chain import Attempt, Chain, ChainEvent, Ended, Reset
+from server.llm.port import Finish, ModelRequest, TextDelta
 from server.llm.prices import Prices
-from server.llm.usage import estimate_usage
 from server.telemetry.metrics import Metrics
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """What a call used. `cost_usd` is null when the model has no known price."""
-
-    model: str | None
-    usage: Usage
-    cost_usd: float | None
 
 
 class Flights:
@@ -67,30 +57,15 @@ class Flights:
         return run, False
 
     def bill(self, events: Iterable[ChainEvent], request: ModelRequest) -> Bill:
-        """Return what a call has used, in the provider's numbers or else estimated."""
-        model: str | None = None
-        usage: Usage | None = None
-        written = 0
-        for event in events:
-            match event:
-                case Attempt():
-                    model, usage, written = event.model, None, 0
-                case Usage():
-                    usage = event
-                case TextDelta():
-                    written += len(event.text)
-        if model is None:
-            return Bill(None, Usage(0, 0), 0.0)
-        if usage is None:
-            usage = estimate_usage(request, written)
-        return Bill(model, usage, self._prices.cost_usd(model, usage))
+        """Return what a call has used, over all its attempts."""
+        return bill_of(charges_of(events, request), self._prices)
 
     def _landing(self, key: str | None, request: ModelRequest) -> Callable[[ModelRun], None]:
         def land(run: ModelRun) -> None:
             if key is not None and self._by_key.get(key) is run:
                 del self._by_key[key]
-            self._account(run, self.bill(run.seen, request))
-            answer = _cacheable(run) if key is not None else None
+            self._account(run, request)
+            answer = _cacheable(run, self._chain.names[0]) if key is not None else None
             if key is not None and answer is not None:
                 task = asyncio.create_task(self._cache.put(key, answer), name="answer-cache-put")
                 self._writes.add(task)
@@ -98,18 +73,18 @@ class Flights:
 
         return land
 
-    def _account(self, run: ModelRun, bill: Bill) -> None:
+    def _account(self, run: ModelRun, request: ModelRequest) -> None:
         for event in run.seen:
             if isinstance(event, Attempt):
                 self._metrics.count("upstream_attempts_total", event.model, event.reason)
-        if bill.model is None:
-            return
-        usage = bill.usage
-        self._metrics.count("tokens_total", bill.model, "input", by=usage.input_tokens)
-        self._metrics.count("tokens_total", bill.model, "output", by=usage.output_tokens)
-        self._metrics.count("tokens_total", bill.model, "cached", by=usage.cached_tokens)
-        if bill.cost_usd is not None:
-            self._metrics.count("cost_usd_total", bill.model, by=bill.cost_usd)
+        for charge in charges_of(run.seen, request):
+            model, usage = charge.model, charge.usage
+            self._metrics.count("tokens_total", model, "input", by=usage.input_tokens)
+            self._metrics.count("tokens_total", model, "output", by=usage.output_tokens)
+            self._metrics.count("tokens_total", model, "cached", by=usage.cached_tokens)
+            cost_usd = self._prices.cost_usd(model, usage)
+            if cost_usd is not None:
+                self._metrics.count("cost_usd_total", model, by=cost_usd)
 
     async def aclose(self) -> None:
         """Wait for what is being kept, end what still runs."""
@@ -118,8 +93,8 @@ class Flights:
             await asyncio.wait(self._writes)
 
 
-def _cacheable(run: ModelRun) -> CachedAnswer | None:
-    """Return the answer to keep: only one that ended of itself, whole."""
+def _cacheable(run: ModelRun, first_choice: str) -> CachedAnswer | None:
+    """Return the answer to keep: one of the first choice that ended of itself, whole."""
     if not run.succeeded:
         return None
     attempt: Attempt | None = None
@@ -129,13 +104,18 @@ def _cacheable(run: ModelRun) -> CachedAnswer | None:
         match event:
             case Attempt():
                 attempt = event
+            case Ended():
+                attempt = event.heir or attempt
+            case Reset():
                 text.clear()
             case TextDelta():
                 text.append(event.text)
             case Finish():
                 finish = event
-    if attempt is None or finish is None or finish.reason != "stop" or attempt.number > 1:
-        return None  # what a fallback said must not stand in for the first choice later
+    if attempt is None or finish is None or finish.reason != "stop":
+        return None
+    if attempt.model != first_choice or attempt.fallback is not None:
+        return None  # what another said must not stand in for the first choice later
     return CachedAnswer(
         version=FORMAT_VERSION,
         text="".join(text),

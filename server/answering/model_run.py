@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from server.answering.admission import Place
-from server.llm.chain import ChainEvent
+from server.llm.chain import ChainEvent, Reset
 from server.llm.port import Finish
 
 
 class ModelRun:
-    """Reads `events` once and lets every reader see all of them from the first on.
+    """Reads `events` once and lets every reader see all that count from the first on.
 
     It begins when `place` has its slot, and gives the place up at its end.
     The call ends when its last reader leaves, so that nobody pays for text that nobody reads; one
@@ -66,8 +66,12 @@ class ModelRun:
             self._task.cancel()
 
     async def read(self) -> AsyncGenerator[ChainEvent, None]:
-        """Yield every event from the first on; raises what the call raised."""
-        position = 0
+        """Yield every event from the first on; raises what the call raised.
+
+        What a reset has made void before the reading began is left out.
+        """
+        resets = [index for index, event in enumerate(self._seen) if isinstance(event, Reset)]
+        position = resets[-1] + 1 if resets else 0
         while True:
             while position < len(self._seen):
                 yield self._seen[position]

@@ -23,7 +23,7 @@ from server.answering.preparing import Preparation, Preparer
 from server.answering.progress import ProgressGate
 from server.answering.question import Question
 from server.answering.ticker import FrameTicker
-from server.llm.chain import Attempt, ChainEvent, Reset
+from server.llm.chain import Attempt, ChainEvent, Ended, Reset
 from server.llm.port import Finish, TextDelta, UpstreamError
 from server.manuals.library import Progress
 
@@ -210,6 +210,8 @@ class RunningAnswer:
                 self._give(
                     self._stream.attempt(event.number, event.model, event.reason, event.fallback)
                 )
+            case Ended(heir=Attempt() as heir):
+                self._facts.model, self._facts.fallback = heir.model, heir.fallback
             case Reset():
                 self._give(self._stream.reset(event.reason))
             case Finish():

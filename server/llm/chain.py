@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 
-from server.llm.attempts import Attempt, Chain, ChainEvent, ErrorCallback, Reset
+from server.llm.attempts import Attempt, ChainEvent, Ended, Reset
 from server.llm.extractive import Extractive
+from server.llm.failover import Chain, ErrorCallback
 from server.llm.gemini import Gemini
 from server.llm.gemini_sdk import GeminiSdk, MissingExtraError
 from server.llm.openai import OpenAI
@@ -20,7 +21,16 @@ from server.llm.port import Model
 from server.llm.script import BUILT_IN, ScriptError, load_script, parse_script
 from server.llm.scripted import Scripted
 
-__all__ = ["Attempt", "Chain", "ChainError", "ChainEvent", "Reset", "build_chain", "split_spec"]
+__all__ = [
+    "Attempt",
+    "Chain",
+    "ChainError",
+    "ChainEvent",
+    "Ended",
+    "Reset",
+    "build_chain",
+    "split_spec",
+]
 
 PROVIDERS = ("gemini", "openai", "gemini-sdk", "extractive", "scripted")
 EXAMPLES = {

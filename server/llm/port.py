@@ -15,8 +15,16 @@ FinishReason = Literal["stop", "length", "blocked", "truncated"]
 """`truncated`: the upstream ended without saying why, so the text may be cut."""
 
 UpstreamErrorKind = Literal[
-    "connect", "timeout", "rate_limited", "server", "refused", "malformed", "too_large"
+    "connect",
+    "timeout",
+    "rate_limited",
+    "server",
+    "refused",
+    "malformed",
+    "too_large",
+    "unavailable",
 ]
+"""`unavailable`: nobody was asked, since every model has lately failed or asked for a rest."""
 
 
 @dataclass(frozen=True, slots=True)

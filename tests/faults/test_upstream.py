@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from server.llm.chain import Attempt, Chain, build_chain
+from server.llm.chain import Attempt, Chain, Reset, build_chain
 from server.llm.port import Finish, ModelRequest, TextDelta, UpstreamError, Usage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
@@ -138,15 +138,31 @@ async def test_f42_silence_goes_to_the_next_model_at_the_first_token_deadline(pl
     assert text_of(events) == "".join(TEXTS)
 
 
-@pytest.mark.parametrize("plan", [Plan(stall_after=2), Plan(reset_after=2), Plan(error_after=2)])
-async def test_f43_f44_f45_failures_in_mid_answer_are_typed_and_repeat_nothing(plan):
-    events = []
+MID_ANSWER = [Plan(stall_after=2), Plan(reset_after=2), Plan(error_after=2)]
+
+
+@pytest.mark.parametrize("plan", MID_ANSWER, ids=["stall", "reset", "error"])
+async def test_f43_f44_f45_failures_in_mid_answer_begin_anew_once(plan):
     async with chain_of(plan, Plan(), inter_token_timeout_s=1.0) as (chain, _, second):
+        events = await collect(chain)
+        assert len(second.requests) == 1
+    [at] = [index for index, event in enumerate(events) if isinstance(event, Reset)]
+    assert text_of(events[:at]) == "".join(TEXTS[:2])
+    assert text_of(events[at:]) == "".join(TEXTS)
+    assert attempts_of(events) == FAILED_OVER
+    assert events[at + 1].number == 2
+
+
+@pytest.mark.parametrize("plan", MID_ANSWER, ids=["stall", "reset", "error"])
+async def test_f43_f44_f45_a_second_failure_in_mid_answer_is_typed(plan):
+    events = []
+    async with chain_of(plan, plan, inter_token_timeout_s=1.0) as (chain, first, second):
         with pytest.raises(UpstreamError) as caught:
             await into(events, chain)
-        assert second.requests == []
+        assert (len(first.requests), len(second.requests)) == (1, 1)
     assert caught.value.retryable
-    assert text_of(events) == "".join(TEXTS[:2])
+    [at] = [index for index, event in enumerate(events) if isinstance(event, Reset)]
+    assert text_of(events[:at]) == text_of(events[at:]) == "".join(TEXTS[:2])
 
 
 async def test_f45_error_object_before_the_first_token_goes_to_the_next_model():

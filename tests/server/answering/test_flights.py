@@ -67,7 +67,7 @@ async def test_after_all_cancelled_the_same_question_is_a_new_call():
 
 async def test_a_failure_reaches_all_who_share_it_and_is_not_kept():
     gate = asyncio.Event()
-    model = Told(gate, failing())
+    model = Told(gate, failing("timeout"))
     async with Rig(model) as rig:
         listeners = [rig.start() for _ in range(3)]
         await model.entered.wait()
@@ -151,3 +151,39 @@ async def test_an_answer_is_kept_although_its_upstream_closes_slowly():
         await until(lambda: not rig.flights._by_key)
         await until(lambda: not rig.flights._writes)
         assert (await rig.ask()).final.cache.answer == "hit"
+
+
+async def test_f43_f44_an_answer_that_begins_anew_repeats_nothing_and_bills_both_models():
+    first = Told("Half an ans", failing("connect"), name="first")
+    second = Told("Open the lid.", USED, name="second")
+    async with Rig(first, second) as rig:
+        listener = await rig.ask()
+        final = listener.final
+        assert final.output_text == listener.text == "Open the lid."
+        assert final.model == "second"
+        assert listener.kinds.count("response.reset") == 1
+        assert final.usage.output_tokens == USED.output_tokens + 3
+        assert final.usage.input_tokens > USED.input_tokens
+        assert final.usage.estimated
+        await until(lambda: rig.moved("tokens_total", "second", "output") == USED.output_tokens)
+        assert rig.moved("tokens_total", "first", "output") == 3
+        await rig.ask()
+        assert len(first.requests) == 2, "what another model said is not kept"
+
+
+async def test_f44_an_answer_that_its_own_model_began_anew_is_kept_without_the_void_text():
+    class Broken(Told):
+        async def stream(self, request):
+            self.requests.append(request)
+            if len(self.requests) == 1:
+                yield TextDelta("void")
+                raise failing("connect")
+            yield TextDelta("whole")
+            yield Finish("stop")
+
+    async with Rig(Broken()) as rig:
+        assert (await rig.ask()).final.output_text == "whole"
+        await until(lambda: not rig.flights._by_key and not rig.flights._writes)
+        again = await rig.ask()
+        assert again.final.cache.answer == "hit"
+        assert again.final.output_text == again.text == "whole"

@@ -7,6 +7,7 @@ from rig import WAIT_S, Told, until
 
 from server.answering.admission import Admission, Standing
 from server.answering.model_run import ModelRun
+from server.llm.chain import Reset
 from server.llm.port import Finish, ModelRequest, TextDelta, UpstreamError
 from server.telemetry.metrics import Metrics
 
@@ -127,3 +128,16 @@ async def test_what_is_no_upstream_error_reaches_the_readers_as_well():
     run, _ = run_of(Told(RuntimeError("ours")))
     with pytest.raises(RuntimeError, match="ours"):
         await read_all(run)
+
+
+async def test_a_reader_that_comes_after_a_reset_sees_nothing_of_what_is_void():
+    heard, gate = asyncio.Event(), asyncio.Event()
+    run, _ = run_of(Told("void", heard, Reset("timeout"), "a", gate, "b"))
+    early = asyncio.create_task(read_all(run))
+    await until(lambda: run._readers == 1 and run.seen)
+    heard.set()
+    await until(lambda: len(run.seen) == 3)
+    late = asyncio.create_task(read_all(run))
+    gate.set()
+    assert await late == [TextDelta("a"), TextDelta("b"), Finish("stop")]
+    assert (await early)[:2] == [TextDelta("void"), Reset("timeout")]

@@ -3,7 +3,7 @@ from contextlib import aclosing
 
 import pytest
 
-from server.llm.chain import Attempt, Chain, ChainError, build_chain, split_spec
+from server.llm.chain import Attempt, Chain, ChainError, Ended, Reset, build_chain, split_spec
 from server.llm.port import Finish, ModelRequest, TextDelta, UpstreamError, Usage
 
 REQUEST = ModelRequest(system="s", manual="m" * 39, question="q")
@@ -43,14 +43,18 @@ async def test_f40_failure_before_the_first_token_goes_to_the_next_model():
     failed = []
     chain = scripted(FAILING, GOOD, on_error=lambda *seen: failed.append(seen))
     events = await collect(chain)
-    assert events[:2] == [Attempt(1, "scripted", "first"), Attempt(2, "scripted", "retry")]
+    assert events[:3] == [
+        Attempt(1, "scripted", "first"),
+        Ended(1, Usage(0, 0)),
+        Attempt(2, "scripted", "retry"),
+    ]
     assert events[-1] == Finish("stop")
     assert failed == [("scripted", "server")]
 
 
 async def test_extractive_behind_another_is_announced_as_a_fallback():
     events = await collect(scripted(FAILING, "extractive"))
-    assert events[1] == Attempt(2, "extractive", "fallback", "extractive")
+    assert events[2] == Attempt(2, "extractive", "fallback", "extractive")
     assert isinstance(events[-1], Finish)
 
 
@@ -59,14 +63,88 @@ async def test_extractive_alone_is_no_fallback():
     assert events[0] == Attempt(1, "extractive", "first")
 
 
-async def test_failure_after_text_is_raised_and_tries_no_other():
-    failed, events = [], []
+async def test_f44_failure_after_text_begins_anew_with_the_next_model():
+    failed = []
     chain = scripted(BREAKING, GOOD, on_error=lambda *seen: failed.append(seen))
-    with pytest.raises(UpstreamError) as caught:
-        await into(events, chain)
-    assert caught.value.kind == "connect"
-    assert events == [Attempt(1, "scripted", "first"), TextDelta("half")]
+    assert await collect(chain) == [
+        Attempt(1, "scripted", "first"),
+        TextDelta("half"),
+        Ended(1, Usage(11, 1, estimated=True)),
+        Reset("connect"),
+        Attempt(2, "scripted", "retry"),
+        TextDelta("one, "),
+        TextDelta("two"),
+        Usage(11, 2, estimated=True),
+        Finish("stop"),
+    ]
     assert failed == [("scripted", "connect")]
+
+
+async def test_f43_f44_only_one_failure_after_text_is_made_good():
+    events = []
+    with pytest.raises(UpstreamError) as caught:
+        await into(events, scripted(BREAKING, BREAKING, GOOD))
+    assert caught.value.kind == "connect"
+    assert [event for event in events if isinstance(event, Reset)] == [Reset("connect")]
+    assert events[-2:] == [TextDelta("half"), Ended(2, Usage(11, 1, estimated=True))]
+
+
+async def test_f43_a_model_that_fails_in_silence_after_a_reset_gives_way_to_a_third():
+    events = await collect(scripted(BREAKING, FAILING, GOOD))
+    assert [event.number for event in events if isinstance(event, Attempt)] == [1, 2, 3]
+    assert events[-1] == Finish("stop")
+
+
+async def test_f44_the_only_model_is_asked_again_after_half_an_answer():
+    chain = Chain([Once(TextDelta("half"), UpstreamError("connect", "broke"))])
+    events = await collect(chain)
+    assert [event for event in events if isinstance(event, Attempt)] == [
+        Attempt(1, "once", "first"),
+        Attempt(2, "once", "retry"),
+    ]
+    assert events[-2:] == [TextDelta("whole"), Finish("stop")]
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (UpstreamError("server", "503"), 2),
+        (UpstreamError("timeout", "silent"), 1),
+        (UpstreamError("refused", "400"), 1),
+        (UpstreamError("rate_limited", "429"), 1),
+        (UpstreamError("server", "503", retry_after_s=3), 1),
+    ],
+)
+async def test_f40_the_only_model_is_asked_again_when_that_has_a_point(error, calls):
+    model = Once(error)
+    try:
+        await collect(Chain([model]))
+    except UpstreamError as caught:
+        assert caught is error
+    assert model.calls == calls
+
+
+class Once:
+    """A model that fails after the given events, and answers when it is asked again."""
+
+    name = "once"
+
+    def __init__(self, *steps):
+        self.steps = steps
+        self.calls = 0
+
+    async def stream(self, request):
+        self.calls += 1
+        for step in self.steps if self.calls == 1 else (TextDelta("whole"), Finish("stop")):
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+    async def check(self):
+        """Always there."""
+
+    async def aclose(self):
+        """Nothing to give back."""
 
 
 async def into(events: list, chain: Chain) -> None:
