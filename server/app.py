@@ -96,11 +96,12 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
             wall_clock=time.time,
             max_running=settings.max_running_answers,
             max_per_client=settings.max_responses_per_client,
+            memory=plan.memory,
         )
         stack.callback(answering.abandon_all)
         node = _make_node(plan, answering, library, feedback)
         stack.push_async_callback(node.finish_background)
-        yield node, Readiness(settings, plan.chain, feedback.store)
+        yield node, Readiness(settings, plan.chain, feedback.store, plan.memory)
 
 
 def _open_caches(settings: Settings, metrics: Metrics) -> Caches:

@@ -17,6 +17,7 @@ from server.llm.prices import Prices, load_prices
 from server.manuals.catalog import load_catalog
 from server.manuals.folder import catalog_from_folder
 from server.manuals.products import Catalog
+from server.telemetry.memory import MemoryGuard, find_marks
 from server.telemetry.metrics import Metrics
 
 
@@ -46,6 +47,7 @@ class Plan:
     secret_key: bytes
     keys: KeyRing
     failure: Failure
+    memory: MemoryGuard
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -65,6 +67,7 @@ def make_plan(settings: Settings) -> Plan:
         secret_key=read_secret_key(settings),
         keys=read_keys(settings),
         failure=Failure(),
+        memory=MemoryGuard(find_marks(settings.memory_high_water_bytes)),
     )
 
 

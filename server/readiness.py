@@ -11,6 +11,7 @@ from server.endpoints.probes import Dependency
 from server.llm.chain import Chain
 from server.storage.checks import Finding, check_cache, check_log
 from server.storage.store import Store, StoreUnavailableError
+from server.telemetry.memory import MemoryGuard
 
 # Probes come every few seconds from several places; the services are asked this often.
 FRESH_S = 2.0
@@ -24,8 +25,11 @@ class Readiness:
     `/ready` says so while the server goes on.
     """
 
-    def __init__(self, settings: Settings, chain: Chain, store: Store) -> None:
+    def __init__(
+        self, settings: Settings, chain: Chain, store: Store, memory: MemoryGuard | None = None
+    ) -> None:
         self._store = store
+        self._memory = memory or MemoryGuard()
         self._settings = settings
         self._chain = chain
         self._found: list[Dependency] = []
@@ -38,7 +42,7 @@ class Readiness:
             if time.monotonic() - self._looked_at > FRESH_S:
                 self._found = await self._look()
                 self._looked_at = time.monotonic()
-        return self._found
+        return [*self._found, self._look_at_memory()]
 
     async def _look(self) -> list[Dependency]:
         found = [Dependency("model", True, ",".join(self._chain.names), required=True)]
@@ -48,6 +52,12 @@ class Readiness:
         if self._settings.log_url:
             found.append(await _ask("log", check_log, self._settings.log_url))
         return found
+
+    def _look_at_memory(self) -> Dependency:
+        """Not ready while questions are refused: others may have memory for them."""
+        short, used = self._memory.is_short(), f"{self._memory.share:.0%}"
+        detail = f"{used} of the mark of {self._memory.nearest} in use" if short else "works"
+        return Dependency("memory", not short, detail, required=True)
 
     async def _look_at_store(self) -> Dependency:
         """Ask the store; without it answers go on, and feedback goes to the journal if it can."""

@@ -7,7 +7,6 @@ those that alerts look at are made here, at nought.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
@@ -25,6 +24,7 @@ from server.storage.journal import MAX_ENTRIES, Journal, JournalError
 from server.storage.redis_client import RedisClient
 from server.storage.redis_journal import RedisJournal
 from server.telemetry.certificates import expiry_of
+from server.telemetry.memory import MemoryGuard, give_back, resident_bytes
 from server.telemetry.metrics import Metrics
 
 log = structlog.get_logger("manicule")
@@ -50,7 +50,7 @@ async def sample_for_ever(plan: Plan, readiness: Readiness) -> NoReturn:
             stack.push_async_callback(client.aclose)
             journal = RedisJournal(client)
         files = [Path(name) for name in settings.watched_certificates]
-        sampler = Sampler(plan.metrics, journal=journal, certificates=files)
+        sampler = Sampler(plan.metrics, journal=journal, certificates=files, memory=plan.memory)
         while True:
             for dependency in await readiness.look():
                 plan.metrics.set("dependency_up", float(dependency.ok), dependency.name)
@@ -77,12 +77,14 @@ class Sampler:
         *,
         journal: Journal | None = None,
         certificates: Iterable[Path] = (),
+        memory: MemoryGuard | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._metrics = metrics
         self._journal = journal
         self._certificates = tuple(certificates)
+        self._memory = memory or MemoryGuard()
         self._clock = clock
         self._wall_clock = wall_clock
         self._read_at = float("-inf")
@@ -91,6 +93,9 @@ class Sampler:
         """Look once. What cannot be seen keeps its last value; `dependency_up` tells of it."""
         if (memory := resident_bytes()) is not None:
             self._metrics.set("memory_bytes", memory)
+        if self._memory.is_short():
+            await asyncio.to_thread(give_back)
+        self._metrics.set("memory_used_ratio", self._memory.share)
         if self._clock() - self._read_at >= CERTIFICATES_S:
             self._read_at = self._clock()
             await asyncio.to_thread(self._read_certificates)
@@ -116,12 +121,3 @@ class Sampler:
                 log.warning("certificate_unreadable", file=file.name, reason=str(error))
                 expiry = 0.0
             self._metrics.set("certificate_expiry_timestamp_seconds", expiry, file.name)
-
-
-def resident_bytes() -> int | None:
-    """Return this process' resident memory, or None where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")

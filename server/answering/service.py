@@ -15,9 +15,11 @@ from server.answering.question import Question
 from server.answering.running import Machinery, Publish, RunningAnswer
 from server.language.cleaning import strip_hidden
 from server.manuals.products import Catalog
+from server.telemetry.memory import MemoryGuard
 from server.telemetry.metrics import Metrics
 
 DEFAULT_LANGUAGE = "en"
+MEMORY_RETRY_MS = 5000  # memory comes back when answers end and caches shrink, not at once
 
 
 class Answering:
@@ -37,6 +39,7 @@ class Answering:
         wall_clock: Callable[[], float],
         max_running: int,
         max_per_client: int,
+        memory: MemoryGuard | None = None,
     ) -> None:
         self._catalog = catalog
         self._prompts = prompts
@@ -45,6 +48,7 @@ class Answering:
         self._wall_clock = wall_clock
         self._max_running = max_running
         self._max_per_client = max_per_client
+        self._memory = memory or MemoryGuard()
         self._running_of: Counter[str] = Counter()
         self.running: dict[str, RunningAnswer] = {}
 
@@ -70,6 +74,10 @@ class Answering:
         if len(self.running) >= self._max_running:
             raise EventError(
                 "overloaded", "This server runs as many answers as it may", retry_after_ms=1000
+            )
+        if self._memory.is_short():
+            raise EventError(
+                "overloaded", "This server is short of memory", retry_after_ms=MEMORY_RETRY_MS
             )
         answer = RunningAnswer(question, self._machinery, publish, self._ended)
         self.running[question.response_id] = answer

@@ -162,6 +162,14 @@ class Settings:
     answer_cache_bytes: int = setting(
         32 * 2**20, "Whole answers kept in this process.", unit="bytes", low=0, high=2**40
     )
+    memory_high_water_bytes: int = setting(
+        0,
+        "Resident memory of one process from which questions are refused as overloaded. Nine "
+        "tenths of the container's or the process' own limit count in any case; 0 for no more.",
+        unit="bytes",
+        low=0,
+        high=2**50,
+    )
     answer_ttl_s: int = setting(
         3600, "How long a whole answer may be used again.", unit="s", low=0, high=2_592_000
     )

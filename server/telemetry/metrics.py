@@ -87,6 +87,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("dependency_up", "gauge", "1 when a dependency works, else 0.", ("dependency",)),
     Metric("build_info", "gauge", "1, with the version as a label.", ("version",)),
     Metric("memory_bytes", "gauge", "Resident memory."),
+    Metric("memory_used_ratio", "gauge", "Memory over its mark; from 1 on questions are refused."),
     Metric("feedback_ack_seconds", "histogram", "Judgement to its acknowledgement."),
     _seen_by_all("journal_entries", "Entries of the feedback journal."),
     _seen_by_all("journal_capacity_entries", "Entries that the feedback journal may hold."),
