@@ -118,7 +118,9 @@ class Limits(Value, frozen=True, kw_only=True):
 
 
 class SessionFacts(Value, frozen=True, kw_only=True):
-    """What holds for the connection."""
+    """What holds for the connection. `needs_token`: nothing is served before a `session.update`
+    with a valid one, which must come within seconds.
+    """
 
     id: str
     protocol: str
@@ -127,6 +129,7 @@ class SessionFacts(Value, frozen=True, kw_only=True):
     limits: Limits
     ping_interval_s: float
     resumable: bool
+    needs_token: Literal[True] | UnsetType = UNSET
 
 
 class StartedResponse(Value, frozen=True, kw_only=True):

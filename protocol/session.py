@@ -127,7 +127,8 @@ class Session:
 
     def open(self) -> list[Command]:
         """Return what is said first."""
-        return [Send(SessionCreated(session=self.facts))]
+        facts = structs.replace(self.facts, needs_token=True) if self._needs_token else self.facts
+        return [Send(SessionCreated(session=facts))]
 
     def receive(self, frame: str | bytes, now: float) -> list[Command]:
         """Take one frame (`bytes` is a binary frame) and return what to do."""

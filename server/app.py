@@ -34,6 +34,7 @@ from server.endpoints.peers import read_networks
 from server.endpoints.request_rates import RequestRates
 from server.endpoints.routes import build_routes
 from server.endpoints.socket import SUBPROTOCOL
+from server.endpoints.standing import watching
 from server.feedback.audit import AUDIT_FILE, AuditLog
 from server.feedback.drainer import Drainer
 from server.feedback.service import Feedback
@@ -101,6 +102,10 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
         stack.callback(answering.abandon_all)
         node = _make_node(plan, answering, library, feedback)
         stack.push_async_callback(node.finish_background)
+        shared = settings.log_url or settings.cache_url
+        await stack.enter_async_context(
+            watching(node, secret=plan.secret_key, ticket_url=shared, revoked_url=settings.log_url)
+        )
         yield node, Readiness(settings, plan.chain, feedback.store, plan.memory)
 
 

@@ -12,6 +12,7 @@ from server.config.read import SettingsError
 from server.config.settings import Settings
 from server.demo import catalog_path
 from server.endpoints.principals import KeyRing
+from server.endpoints.watched import FileError
 from server.llm.chain import Chain, build_chain
 from server.llm.prices import Prices, load_prices
 from server.manuals.catalog import load_catalog
@@ -74,7 +75,17 @@ def make_plan(settings: Settings) -> Plan:
 def read_keys(settings: Settings) -> KeyRing:
     """Return the API keys; raises `SettingsError` for one that cannot be used."""
     try:
-        return KeyRing(settings.api_keys, settings.jwt_secret)
+        return KeyRing(
+            settings.api_keys,
+            settings.jwt_secret,
+            keys_file=settings.api_keys_file,
+            jwks_file=settings.jwks_file,
+            revoked_file=settings.revoked_file,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+        )
+    except FileError as error:
+        raise SettingsError([f"{error}. Check the path and what is in the file."]) from None
     except ValueError as error:
         name = "JWT_SECRET" if str(error).startswith("JWT") else "API_KEYS"
         raise SettingsError([f"MANICULE_{name}: {error}"]) from None

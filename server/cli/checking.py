@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from server.cli.text import one_line
-from server.config.settings import Settings, hide_secret
+from server.config.rows import hide_secret
+from server.config.settings import Settings
 
 MODEL_TIMEOUT_S: Final = 10.0
 """A model that does not answer a check in this time will not answer people either."""

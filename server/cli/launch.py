@@ -23,7 +23,8 @@ from server.app import SERVER_VERSION
 from server.cli.text import one_line
 from server.config.places import store_url
 from server.config.read import SettingsError
-from server.config.settings import Settings, hide_secret
+from server.config.rows import hide_secret
+from server.config.settings import Settings
 from server.llm.chain import ChainError
 from server.llm.prices import PriceTableError
 from server.manuals.products import CatalogError

@@ -8,7 +8,8 @@ import sys
 from server.cli.noting import note
 from server.cli.stores import DONE, USAGE, complain, run
 from server.config.places import store_url
-from server.config.settings import Settings, hide_secret
+from server.config.rows import hide_secret
+from server.config.settings import Settings
 from server.storage.migrating import migrate
 from server.storage.opening import postgres_url, sqlite_path
 

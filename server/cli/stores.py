@@ -12,7 +12,8 @@ from typing import Final
 from server.cli.noting import NotedError
 from server.cli.text import one_line
 from server.config.places import store_url
-from server.config.settings import Settings, hide_secret
+from server.config.rows import hide_secret
+from server.config.settings import Settings
 from server.storage.migrating import MigrationError
 from server.storage.opening import open_store, sqlite_path
 from server.storage.store import RowRefusedError, Store, StoreUnavailableError

@@ -35,7 +35,9 @@ def check_settings(settings: Settings, name_of: Callable[[str], str]) -> list[st
 
 
 def _check_listening(settings: Settings, name_of: Callable[[str], str]) -> Iterator[str]:
-    has_keys = settings.api_keys or settings.jwt_secret
+    has_keys = (
+        settings.api_keys or settings.api_keys_file or settings.jwt_secret or settings.jwks_file
+    )
     if not settings.insecure and not has_keys and not is_loopback(settings.host):
         yield (
             f"{name_of('host')}: {settings.host!r} can be reached from other machines, and no keys "

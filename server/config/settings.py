@@ -4,31 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-ADDRESS_SCHEMES = (
-    "redis", "rediss", "redis+cluster", "rediss+cluster", "unix", "sqlite", "postgresql", "postgres"
-)  # fmt: skip
-"""Of a secret with one of these, host and path may be shown; a key is never shown."""
-
-
-def setting(
-    default: Any,  # noqa: ANN401 - one declaration for rows of every type
-    help_text: str,
-    *,
-    unit: str = "",
-    secret: bool = False,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """Declare one row of the table. `secret` values are never printed; limits are inclusive."""
-    metadata = {"help": help_text, "unit": unit, "secret": secret}
-    return field(default=default, metadata=metadata | {"limits": (low, high), "choices": choices})
+from server.config.rows import setting, show_value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -64,11 +43,31 @@ class Settings:
         "viewer, annotator and admin. Without any, everybody who reaches the server may all.",
         secret=True,
     )
+    api_keys_file: Path | None = setting(
+        None,
+        "File of further keys, one a line and # before remarks; read again when it changes, and "
+        "the sockets of a key that is gone are closed.",
+    )
     jwt_secret: str = setting(
         "",
         "Signs tokens (JWT, HS256) that are accepted wherever an API key is; claims are sub, role, "
         "tenant and exp.",
         secret=True,
+    )
+    jwks_file: Path | None = setting(
+        None,
+        "File of an identity provider's public keys (JWKS): tokens signed with RS256 or ES256 are "
+        "accepted too; read again when it changes.",
+    )
+    jwt_issuer: str = setting("", "What `iss` of every token must be; empty: anything.")
+    jwt_audience: str = setting(
+        "",
+        "What `aud` of every token must hold; empty: manicule, and HS256 tokens may have none.",
+    )
+    revoked_file: Path | None = setting(
+        None,
+        "File of what is revoked, a line each: jti:ID, key:DIGEST or sub:NAME [before TIME]; read "
+        "again when it changes. With a log Redis the set manicule:revoked counts too.",
     )
     secret_key: str = setting(
         "", "Signs receipts; the nodes of a fleet share it. Made once when empty.", secret=True
@@ -279,30 +278,8 @@ class Settings:
 
     def redacted(self) -> dict[str, object]:
         """All settings for logs and people: of a secret only its address, or that it is set."""
-        return {row.name: _shown(getattr(self, row.name), row.metadata) for row in fields(self)}
+        return {row.name: show_value(getattr(self, row.name), row.metadata) for row in fields(self)}
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.redacted().items())
         return f"Settings({shown})"
-
-
-def _shown(value: object, metadata: Mapping[str, Any]) -> object:
-    if metadata["secret"] and value:
-        return hide_secret(str(value))
-    if isinstance(value, Path):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def hide_secret(value: str) -> str:
-    """Return what may be shown of a secret: scheme, host and path of an address, else nothing."""
-    try:
-        parts = urlsplit(value)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return "(set)"
-    # An @ elsewhere means a password with / or # in it, whose pieces stand in host, port or path.
-    if parts.scheme not in ADDRESS_SCHEMES or value.count("@") != parts.netloc.count("@"):
-        return "(set)"
-    user = "***@" if "@" in parts.netloc else ""
-    return f"{parts.scheme}://{user}{host}{f':{port}' if port else ''}{parts.path}"

@@ -12,6 +12,8 @@ from server.endpoints.errors import error_response
 from server.endpoints.node import Node
 from server.endpoints.principals import Principal
 from server.endpoints.socket import SUBPROTOCOL, Connection
+from server.endpoints.tickets import is_ticket
+from server.endpoints.url_secrets import refuse_secrets
 
 
 def socket_endpoint(node: Node) -> Callable[[WebSocket], Awaitable[None]]:
@@ -24,7 +26,7 @@ def socket_endpoint(node: Node) -> Callable[[WebSocket], Awaitable[None]]:
             await _deny(websocket, node, refusal)
             return
         try:
-            principal = _recognise(websocket, node, visit)
+            principal = await _recognise(websocket, node, visit)
         except EventError as refusal:
             await _deny(websocket, node, refusal)
         else:
@@ -59,6 +61,7 @@ def _enter(websocket: WebSocket, node: Node) -> Visit:
     """Take a place for this socket; raises `EventError` for one that may have none."""
     address = node.address_of(websocket)
     node.doors.knock(address, node.clock())
+    refuse_secrets(websocket.query_params)
     headers = websocket.headers
     if not node.origins.allows(headers.getlist("origin"), headers.get("host")):
         raise EventError(
@@ -76,8 +79,23 @@ def _enter(websocket: WebSocket, node: Node) -> Visit:
     return node.doors.enter(address)
 
 
-def _recognise(websocket: WebSocket, node: Node, visit: Visit) -> Principal | None:
-    """Return who the headers say it is, None when that is still to be said."""
+async def _recognise(websocket: WebSocket, node: Node, visit: Visit) -> Principal | None:
+    """Return who the headers or a ticket say it is, None when that is still to be said.
+
+    Raises `EventError` for a ticket that is not good, and for one of somebody else than the
+    headers name.
+    """
     principal = node.keys.of_connection(websocket)
+    ticket = websocket.query_params.get("ticket")
+    if ticket is not None and not node.keys.is_open:
+        found = await node.identify(ticket) if is_ticket(ticket) else None
+        if found is None or (principal is not None and principal.name != found.name):
+            node.note_denied("unauthorized", "/ws", found)
+            raise EventError(
+                "unauthorized",
+                "The ticket is not valid here, or over, or used; get another at /v1/tickets",
+                param="ticket",
+            )
+        principal = found
     node.doors.recognise(visit, principal.user_id if principal else None)
     return principal

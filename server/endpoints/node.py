@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -20,11 +21,13 @@ from server.endpoints.origins import OriginRule
 from server.endpoints.peers import Networks, client_address, limit_key
 from server.endpoints.principals import KeyRing, Principal
 from server.endpoints.request_rates import RequestRates
+from server.endpoints.tickets import Tickets, is_ticket
 from server.feedback.audit import Audit, AuditAction, Fact, MemoryAudit
 from server.feedback.service import Feedback
 from server.manuals.library import Library
 from server.manuals.products import Catalog
 from server.manuals.search import ProductSearch
+from server.storage.once import MemoryOnce
 from server.telemetry.metrics import Metrics
 
 log = structlog.get_logger("manicule")
@@ -42,6 +45,14 @@ class Drainable(Protocol):
     def leave(self) -> None:
         """Close with 1001."""
         ...
+
+    def check_standing(self) -> None:
+        """Close with 4401 when whoever is there may not be, or has not said in time who it is."""
+        ...
+
+
+def _tickets_of_this_process() -> Tickets:
+    return Tickets(secrets.token_bytes(32), MemoryOnce(), time.time)
 
 
 @dataclass(slots=True)
@@ -64,6 +75,7 @@ class Node:
     slow_client_s: float
     max_body_bytes: int
     rates: RequestRates = field(default_factory=RequestRates)
+    tickets: Tickets = field(default_factory=_tickets_of_this_process)
     doors: Doorkeeper = field(default_factory=Doorkeeper)
     trusted_proxies: Networks = ()
     audit: Audit = field(default_factory=lambda: MemoryAudit(time.time))
@@ -75,6 +87,21 @@ class Node:
     def address_of(self, connection: HTTPConnection) -> str:
         """Return the address that limits count for who asks; see `client_address`."""
         return limit_key(client_address(connection.scope, self.trusted_proxies))
+
+    async def identify(self, credential: str) -> Principal | None:
+        """Return whose key, token or ticket this is; a ticket is used up by it.
+
+        Raises `EventError("store_unavailable")` while tickets cannot be looked at.
+        """
+        if not is_ticket(credential):
+            return self.keys.find(credential)
+        principal = await self.tickets.redeem(credential)
+        return principal if principal is not None and self.keys.stands(principal) else None
+
+    def check_standing(self) -> None:
+        """Have every connection look whether it may stay."""
+        for connection in tuple(self.connections):
+            connection.check_standing()
 
     async def note(self, action: AuditAction, principal: Principal | None, **facts: Fact) -> None:
         """Write to the audit log; raises `EventError`, for what is not noted is not done."""

@@ -10,7 +10,7 @@ import msgspec
 from protocol.errors import ErrorCode
 from protocol.messages import FeedbackCreate, ResponseCreate
 from server.endpoints.principals import Role
-from server.endpoints.results import BulkBody, BulkResults, Health, Ready, Rejections, Taken
+from server.endpoints.results import BulkBody, BulkResults, Health, Ready, Rejections, Taken, Ticket
 from server.insights.results import Acceptance, Trend, UserStats
 
 JSON = "application/json"
@@ -75,6 +75,11 @@ _TAKING: tuple[ErrorCode, ...] = (
 _READING: tuple[ErrorCode, ...] = ("invalid_event", "store_unavailable")
 
 OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "post", "/v1/tickets", "Get a ticket with which a web page opens one socket.",
+        {201: (JSON, Ticket)},
+        role="user",
+    ),
     Operation(
         "post", "/v1/responses", "Ask a question; the events of /asyncapi.json as a stream.",
         {200: ("text/event-stream", None)},
@@ -151,7 +156,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("get", "/openapi.json", "This document.", {200: (JSON, None)}),
     Operation(
         "get", "/ws", "The socket, subprotocol manicule.v1; see /asyncapi.json.",
-        {101: ("", None)}, errors=("forbidden", "invalid_event", "overloaded", "draining"),
+        {101: ("", None)},
+        parameters=(Parameter("ticket", "A ticket of /v1/tickets, where headers cannot be set."),),
+        errors=("forbidden", "invalid_event", "unauthorized", "rate_limited", "overloaded",
+                "draining", "store_unavailable"),
     ),
     Operation("get", "/", "The web page.", {200: ("text/html", None)}),
     Operation(

@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from pathlib import Path
 
 from msgspec import structs
 from starlette.requests import HTTPConnection
 
 from protocol.errors import EventError
 from protocol.messages import ResponseCreate
-from server.endpoints.tokens import MIN_SECRET_CHARS, TokenError, read_token
+from server.endpoints.api_keys import ApiKeys, digest_of, parse_key_file, parse_keys
+from server.endpoints.public_keys import PublicKey, parse_jwks
+from server.endpoints.revocations import Revocations, parse_revocations
+from server.endpoints.roles import OPERATOR, Principal, Role
+from server.endpoints.tokens import MIN_SECRET_CHARS, TokenError, TokenReader
+from server.endpoints.watched import WatchedFile
 
-Role = Literal["user", "viewer", "annotator", "admin"]
-_RANKS: dict[Role, int] = {role: rank for rank, role in enumerate(get_args(Role))}
-MIN_KEY_CHARS = 16  # what is shorter can be guessed
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Somebody with rights; each role may do what those before it may.
-
-    A token names the person too (`user_id`), whatever is said elsewhere, and ends: `expires_at` is
-    Unix seconds. `name` is a digest: it tells principals apart and is nobody's id.
-    """
-
-    name: str
-    role: Role
-    tenant: str = ""
-    user_id: str | None = None
-    expires_at: float | None = None
-
-    def may(self, role: Role) -> bool:
-        """Whether these rights include those of `role`."""
-        return _RANKS[self.role] >= _RANKS[role]
-
-
-OPERATOR = Principal("", "admin")
+__all__ = ["OPERATOR", "KeyRing", "Principal", "Role", "asked_by"]
 
 
 class KeyRing:
-    """The API keys, kept and compared as digests, and the secret that signs tokens.
+    """The API keys, kept and compared as digests, and the keys that sign tokens.
 
-    `wall_clock` gives Unix seconds.
+    `wall_clock` gives Unix seconds. The files are read here, and again by `refresh`; a key that was
+    taken out of its file, a public key that is gone and what is revoked end what they allowed.
     """
 
     def __init__(
@@ -54,42 +34,60 @@ class KeyRing:
         entries: Iterable[str],
         jwt_secret: str = "",
         wall_clock: Callable[[], float] = time.time,
+        *,
+        keys_file: Path | None = None,
+        jwks_file: Path | None = None,
+        revoked_file: Path | None = None,
+        issuer: str = "",
+        audience: str = "",
     ) -> None:
-        """Read entries `role:key` or `role:tenant:key`; raises `ValueError` naming the entry."""
+        """Read entries and files; raises `ValueError` naming the entry, or `OSError`."""
         if jwt_secret and len(jwt_secret) < MIN_SECRET_CHARS:
             raise ValueError(f"JWT secret: needs at least {MIN_SECRET_CHARS} characters")
-        self._secret = jwt_secret.encode()
         self._wall_clock = wall_clock
-        self._by_digest: dict[bytes, Principal] = {}
-        for number, entry in enumerate(entries, 1):
-            role, _, rest = entry.partition(":")
-            tenant, _, key = rest.rpartition(":")
-            if role not in _RANKS:
-                roles = ", ".join(_RANKS)
-                raise ValueError(f"API key {number}: begin it with a role ({roles}) and a colon")
-            if len(key) < MIN_KEY_CHARS:
-                raise ValueError(f"API key {number}: needs at least {MIN_KEY_CHARS} characters")
-            digest = _digest(key)
-            name = digest.hex()[:12]
-            self._by_digest[digest] = Principal(name, role, tenant)
+        self._fixed = parse_keys(entries)
+        self._keys = WatchedFile(keys_file, parse_key_file) if keys_file else None
+        self._jwks = WatchedFile(jwks_file, parse_jwks) if jwks_file else None
+        self._revoked = WatchedFile(revoked_file, _parse_file) if revoked_file else None
+        self._tokens = TokenReader(
+            jwt_secret.encode(), self._public_keys, issuer=issuer, audience=audience
+        )
+        self._has_tokens = bool(jwt_secret or jwks_file)
+        self.is_open = not (self._fixed.principals or keys_file or self._has_tokens)
+        """Whether there are neither keys nor signers, so that nobody needs one. A file of keys that
+        was emptied opens nothing."""
+        self.revoked_elsewhere = Revocations()
+        """What the fleet shares, set by who reads it."""
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there are neither keys nor a secret, so that nobody needs one."""
-        return not self._by_digest and not self._secret
+    def refresh(self) -> None:
+        """Read the files that were changed; blocks as long as the disk does."""
+        for file in (self._keys, self._jwks, self._revoked):
+            if file is not None:
+                file.refresh()
 
     def find(self, key: str) -> Principal | None:
-        """Return whose key or token this is."""
-        digest = _digest(key)
+        """Return whose key or token this is; None when it is nobody's, over or revoked."""
+        digest = digest_of(key)
         found = None
-        for known, principal in self._by_digest.items():  # all of them: time tells nothing
-            if hmac.compare_digest(known, digest):
-                found = principal
-        return found or self._of_token(key)
+        for keys in self._api_keys():
+            for known, principal in keys.by_digest.items():  # all of them: time tells nothing
+                if hmac.compare_digest(known, digest):
+                    found = principal
+        found = found or self._of_token(key)
+        return found if found is not None and self.stands(found) else None
 
-    def is_over(self, principal: Principal) -> bool:
-        """Whether the token of `principal` has ended."""
-        return principal.expires_at is not None and principal.expires_at <= self._wall_clock()
+    def stands(self, principal: Principal) -> bool:
+        """Whether what `principal` came in with is still good."""
+        if self.is_open:
+            return True
+        if principal.expires_at is not None and principal.expires_at <= self._wall_clock():
+            return False
+        if principal.signer:
+            if principal.signer not in self._tokens.signers:
+                return False
+        elif not any(principal in keys.principals for keys in self._api_keys()):
+            return False
+        return not self._is_revoked(principal)
 
     def of_connection(self, connection: HTTPConnection) -> Principal | None:
         """Return who the `Authorization` header says it is; without keys, the operator."""
@@ -97,16 +95,6 @@ class KeyRing:
             return OPERATOR
         scheme, _, key = connection.headers.get("authorization", "").partition(" ")
         return self.find(key.strip()) if scheme.lower() == "bearer" else None
-
-    def _of_token(self, token: str) -> Principal | None:
-        if not self._secret:
-            return None
-        try:
-            claims = read_token(token, self._secret, self._wall_clock())
-        except TokenError:
-            return None
-        name = f"token-{_digest(claims.sub).hex()[:12]}"
-        return Principal(name, claims.role, claims.tenant, claims.sub, claims.exp)
 
     def require(self, connection: HTTPConnection, role: Role) -> Principal:
         """Return the principal if it may act as `role`; raises `EventError` otherwise."""
@@ -118,6 +106,44 @@ class KeyRing:
             raise EventError("forbidden", f"This needs the role {role}")
         return principal
 
+    def _api_keys(self) -> list[ApiKeys]:
+        return [self._fixed] if self._keys is None else [self._fixed, self._keys.value]
+
+    def _public_keys(self) -> tuple[PublicKey, ...]:
+        return () if self._jwks is None else self._jwks.value
+
+    def _is_revoked(self, principal: Principal) -> bool:
+        lists = [self.revoked_elsewhere]
+        if self._revoked is not None:
+            lists.append(self._revoked.value)
+        return any(
+            one.hit(
+                name=principal.name,
+                token_id=principal.token_id,
+                user_id=principal.user_id,
+                issued_at=principal.issued_at,
+            )
+            for one in lists
+        )
+
+    def _of_token(self, token: str) -> Principal | None:
+        if not self._has_tokens:
+            return None
+        try:
+            claims, signer = self._tokens.read(token, self._wall_clock())
+        except TokenError:
+            return None
+        return Principal(
+            name=f"token-{digest_of(claims.sub).hex()[:12]}",
+            role=claims.role,
+            tenant=claims.tenant,
+            user_id=claims.sub,
+            expires_at=claims.exp,
+            issued_at=claims.iat,
+            token_id=claims.jti,
+            signer=signer,
+        )
+
 
 def asked_by(event: ResponseCreate, principal: Principal | None) -> ResponseCreate:
     """Return the question as one of the person that a token names."""
@@ -126,5 +152,5 @@ def asked_by(event: ResponseCreate, principal: Principal | None) -> ResponseCrea
     return structs.replace(event, user_id=principal.user_id)
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+def _parse_file(text: str) -> Revocations:
+    return parse_revocations(text.splitlines())

@@ -13,6 +13,7 @@ from protocol.errors import EventError
 from server.endpoints.errors import DATA_HEADERS, error_response
 from server.endpoints.node import Node
 from server.endpoints.principals import Principal, Role
+from server.endpoints.url_secrets import refuse_secrets
 from server.storage.store import Filter, StoreUnavailableError
 
 HTTPEndpoint = Callable[[Request], Awaitable[Response]]
@@ -29,6 +30,7 @@ def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
 
     async def endpoint(request: Request) -> Response:
         try:
+            refuse_secrets(request.query_params)
             if not node.origins.allows(
                 request.headers.getlist("origin"), request.headers.get("host")
             ):

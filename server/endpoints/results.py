@@ -13,6 +13,13 @@ from server.feedback.outcomes import Level
 MAX_BULK = 500  # what a group commit takes in one go, and what a person selects at most
 
 
+class Ticket(Value, frozen=True, kw_only=True):
+    """What a web page is given to open one socket with, within `expires_in_s` seconds."""
+
+    ticket: str
+    expires_in_s: int
+
+
 class Taken(Value, frozen=True, kw_only=True):
     """A judgement that is durable: `committed` in the store or `logged` in the journal."""
 

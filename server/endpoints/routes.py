@@ -32,6 +32,7 @@ from server.endpoints.statistics_api import (
     trends_endpoint,
     user_stats_endpoint,
 )
+from server.endpoints.tickets_api import ticket_endpoint
 
 Look = Callable[[], Awaitable[list[Dependency]]]
 
@@ -40,6 +41,7 @@ def build_routes(node: Node, look: Look, version: str) -> list[BaseRoute]:
     """Return every door of the server; `look` gives what `/ready` says of the dependencies."""
     return [
         WebSocketRoute("/ws", socket_endpoint(node)),
+        Route("/v1/tickets", ticket_endpoint(node), methods=["POST"]),
         Route("/v1/responses", create_endpoint(node), methods=["POST"]),
         Route("/v1/responses/{response_id}/events", events_endpoint(node)),
         Route("/api/v1/feedback", create_feedback_endpoint(node), methods=["POST"]),

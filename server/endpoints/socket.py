@@ -43,6 +43,8 @@ log = structlog.get_logger("manicule")
 
 SUBPROTOCOL = "manicule.v1"
 MAX_JUDGING = 1000  # a group commit's worth: more waiting means that the store is behind
+AUTHENTICATE_S = 5.0  # a page that has a key sends it at once
+BAD_TOKEN = "The token is not valid here, or over, or used; connect again with another"  # noqa: S105
 CLOSE_WAIT_S = 1.0  # a client that does not read does not get to hold its closing either
 
 _TERMINAL = tuple(TERMINAL_EVENTS.values())
@@ -59,6 +61,7 @@ class Connection:
         self._visit = visit
         self._principal = principal
         self._session = Session(node.new_facts(), needs_token=self._principal is None)
+        self._opened_at = node.clock()
         self._judging = 0
         self._answers: dict[str, RunningAnswer] = {}
         self._outbox = Outbox(
@@ -90,10 +93,14 @@ class Connection:
             frame = text if text is not None else message["bytes"]
             if self._outbox.is_closing:
                 continue  # read on only to see the end
-            if self._principal is not None and self._node.keys.is_over(self._principal):
-                self._turn_away("The token has expired; connect again with a new one")
+            if self._principal is not None and not self._node.keys.stands(self._principal):
+                self.check_standing()
                 continue
-            self._obey(self._session.receive(frame, self._node.clock()))
+            for command in self._session.receive(frame, self._node.clock()):
+                if isinstance(command, Authenticate):
+                    await self._authenticate(command.event)
+                else:
+                    self._obey([command])
 
     async def _close(self, receiver: asyncio.Task[None], sender: asyncio.Task[Closing]) -> None:
         if receiver.done():
@@ -125,8 +132,6 @@ class Connection:
                     self._answers[response_id].cancel()
                 case Judge(event):
                     self._judge(event)
-                case Authenticate(event):
-                    self._authenticate(event)
                 case Close(code, reason):
                     self._outbox.close(code, reason)
 
@@ -154,23 +159,41 @@ class Connection:
         self._answers[response_id] = answer
         self._session.answer_started(response_id)
 
-    def _authenticate(self, event: SessionUpdate) -> None:
+    async def _authenticate(self, event: SessionUpdate) -> None:
+        """Find out who it is before any further frame is read."""
         if self._node.keys.is_open:
             self._obey(self._session.authenticated(event))
             return
-        principal = self._node.keys.find(event.token or "")
-        if principal is None:
-            message = "The token is not valid here, or expired; connect again with another"
-            self._turn_away(message, event.event_id or None)
-            return
+        event_id = event.event_id or None
         try:
+            principal = await self._node.identify(event.token or "")
+            if principal is None or not self._is_same_person(principal):
+                self._turn_away(BAD_TOKEN, event_id)
+                return
             self._node.doors.recognise(self._visit, principal.user_id)
         except EventError as error:
+            error.event_id = event_id
             self._send(error_event(error))
-            self._outbox.close(CloseCode.RATE, "too many sockets of one person")
+            if error.code == "rate_limited":
+                self._outbox.close(CloseCode.RATE, "too many sockets of one person")
             return
         self._principal = principal
         self._obey(self._session.authenticated(event))
+
+    def _is_same_person(self, principal: Principal) -> bool:
+        """Whether a fresh token is of who is here already: what runs here is theirs."""
+        here = self._principal
+        return here is None or (here.name, here.tenant) == (principal.name, principal.tenant)
+
+    def check_standing(self) -> None:
+        """Close with 4401 when whoever is there may not be, or has not said in time who it is."""
+        if self._outbox.is_closing:
+            return
+        if self._principal is not None:
+            if not self._node.keys.stands(self._principal):
+                self._turn_away("The key or token has ended; connect again with a new one")
+        elif self._node.clock() - self._opened_at >= AUTHENTICATE_S:
+            self._turn_away(f"Send session.update with a `token` within {AUTHENTICATE_S:g} s")
 
     def _turn_away(self, message: str, event_id: str | None = None) -> None:
         error = EventError("unauthorized", message, param="token", event_id=event_id)

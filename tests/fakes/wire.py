@@ -92,7 +92,7 @@ class Client:
 async def open_client(url: str, **options):
     """A client at `http://...`, its `session.created` read."""
     options.setdefault("subprotocols", ["manicule.v1"])
-    address = url.replace("http", "ws", 1) + "/ws"
+    address = options.pop("address", url.replace("http", "ws", 1) + "/ws")
     async with connect(address, proxy=None, open_timeout=WAIT_S, **options) as socket:
         client = Client(socket)
         first = await client.next()

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.config.read import SettingsError, read_settings, variable
-from server.config.settings import Settings, hide_secret
+from server.config.rows import hide_secret
+from server.config.settings import Settings
 
 SECRET = "hunter2-hunter2-hunter2"
 ROWS = {row.name: row for row in dataclasses.fields(Settings)}

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 
 import pytest
+from credentials import GOOD, NOW, SECRET, token
 from rig import Rig, serving
-from test_tokens import GOOD, NOW, SECRET, token
 from websockets.exceptions import InvalidStatus
 from wire import open_client
 
