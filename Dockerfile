@@ -4,14 +4,16 @@
 FROM python:3.13.9-slim-bookworm AS build
 WORKDIR /build
 COPY requirements.lock ./
-RUN python -m venv /opt/manicule \
-    && /opt/manicule/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+# Without pip inside: what runs has no need to install anything.
+RUN python -m venv --without-pip /opt/manicule \
+    && pip --python /opt/manicule/bin/python install --no-cache-dir --require-hashes \
+        -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY protocol protocol
 COPY prompts prompts
 COPY server server
 COPY manicule manicule
-RUN /opt/manicule/bin/pip install --no-cache-dir --no-deps .
+RUN pip --python /opt/manicule/bin/python install --no-cache-dir --no-deps .
 
 FROM python:3.13.9-slim-bookworm
 RUN groupadd --gid 10001 manicule \

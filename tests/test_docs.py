@@ -120,6 +120,7 @@ def texts():
     made = {"node_modules", "__pycache__", ".venv", "data", "dist", "build", "results"}
     folders = (
         "benchmarks",
+        "compose",
         "docs",
         "kubernetes",
         "manicule",
