@@ -71,8 +71,9 @@ class FakeSocket implements SocketLike {
     this.onmessage?.({ data: JSON.stringify(event) } as never);
   }
 
-  greet(): void {
-    this.say({ type: "session.created", session: { scenarios: ["general"], ping_interval_s: 20, limits: {} } });
+  greet(facts: object = {}): void {
+    const session = { scenarios: ["general"], ping_interval_s: 20, limits: {}, ...facts };
+    this.say({ type: "session.created", session });
   }
 
   end(code: number): void {
@@ -225,6 +226,18 @@ describe("a server that wants a key", () => {
   const unauthorized = { code: "unauthorized", message: "", retryable: false };
   const signIn = (): string | null => world.connection.getState().signIn;
   const sent = (): object[] => world.socket.sent.map((frame) => JSON.parse(frame) as object);
+
+  it("and says so is asked for one at once, and waits for it in peace", () => {
+    world.socket.greet({ needs_token: true });
+    expect([signIn(), isReady(world.connection.getState())]).toEqual(["needed", false]);
+    world.socket.say({ type: "error", error: unauthorized });
+    world.socket.end(4401);
+    expect([world.link, signIn()]).toEqual(["denied", "needed"]);
+    world.connection.signIn("the key");
+    world.socket.greet({ needs_token: true });
+    expect(sent()).toEqual([{ type: "session.update", token: "the key" }]);
+    expect(isReady(world.connection.getState())).toBe(true);
+  });
 
   it("is asked for one at the first refusal, and given it", () => {
     world.socket.greet();

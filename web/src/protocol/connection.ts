@@ -187,7 +187,8 @@ export class Connection {
     this.failures = 0;
     this.clear("offlineTimer");
     // First of all, so that whatever the listeners send comes after it.
-    const signIn = this.sendToken() ? null : this.state.signIn;
+    const wanted = session.needs_token === true ? (this.state.signIn ?? "needed") : this.state.signIn;
+    const signIn = this.sendToken() ? null : wanted;
     this.update({ link: "open", reason: null, session, goingAway: false, signIn });
     this.schedulePing();
   }

@@ -108,6 +108,8 @@ export interface SessionFacts {
   };
   ping_interval_s: number;
   resumable: boolean;
+  /** Nothing is served before a key or token, which the server waits for some seconds only. */
+  needs_token?: true;
 }
 export interface Product {
   id: string;
