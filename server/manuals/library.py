@@ -64,7 +64,8 @@ class Library:
 
     The caller starts and closes `caches`; the library names itself as the one who is told of
     their changes, so start them afterwards. Each `*_s` is explained at `Policy`; prepared manuals
-    take `max_bytes`. `now` is Unix seconds, `on_event` a counter.
+    take `max_bytes`. `now` is Unix seconds and dates manuals; `clock` goes on evenly
+    and times the rest. `on_event` is a counter.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Library:
         wait_s: float = 10,
         load_timeout_s: float = 120,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         on_event: Callable[[Event], None] = lambda name: None,
     ) -> None:
         self._texts = caches.texts
@@ -95,9 +97,10 @@ class Library:
             load_timeout_s=load_timeout_s,
         )
         self._now = now
+        self._clock = clock
         self._on_event = on_event
-        self._shelf = Shelf(max_bytes, now)
-        self._failures = Failures(policy.negative_ttl_s, now)
+        self._shelf = Shelf(max_bytes, clock)
+        self._failures = Failures(policy.negative_ttl_s, clock)
         self._acquirer = Acquirer(
             loader=loader,
             build_index=build_index,
@@ -112,7 +115,7 @@ class Library:
         self._flights: Flights[Obtained | ManualError] = Flights()
         self._confirms: Flights[None] = Flights()
         self._refresh_after: dict[str, float] = {}
-        self._hits = HitCounter(caches.popularity, caches.texts, now)
+        self._hits = HitCounter(caches.popularity, caches.texts, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._invalidations.listen(self._changed)
 
@@ -261,8 +264,8 @@ class Library:
             self._failures.forget(manual_id)
 
     def _refresh_soon(self, ask: Ask, prepared: Prepared) -> None:
-        due = self._refresh_after.get(ask.id, 0.0)
-        if self._now() < due or self._failures.get(ask.id, ask.key) is not None:
+        due = self._refresh_after.get(ask.id, float("-inf"))
+        if self._clock() < due or self._failures.get(ask.id, ask.key) is not None:
             return
         self._refresh_after[ask.id] = float("inf")
         self._on_event("refresh")
@@ -271,7 +274,7 @@ class Library:
             try:
                 await self._acquirer.refresh(ask, prepared)
             finally:
-                self._refresh_after[ask.id] = self._now() + REFRESH_PAUSE_S
+                self._refresh_after[ask.id] = self._clock() + REFRESH_PAUSE_S
 
         self._spawn(refresh(), f"manual-refresh-{ask.id}")
 

@@ -41,7 +41,10 @@ class BlobCache(Protocol):
 
 
 class MemoryBlobCache:
-    """Values of this process, bounded in bytes, the least recently used leaving first."""
+    """Values of this process, bounded in bytes, the least recently used leaving first.
+
+    `now` is a clock in seconds that goes on evenly.
+    """
 
     def __init__(self, max_bytes: int, now: Callable[[], float]) -> None:
         self._max_bytes = max_bytes

@@ -44,17 +44,19 @@ def open_caches(
     text_bytes: int,
     answer_bytes: int,
     now: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
     on_fault: Callable[[FaultKind], None] = lambda kind: None,
 ) -> Caches:
     """The twins of this process for an empty `url`, else Redis with the answers in two layers.
 
     Connects to nothing yet. `text_bytes` bounds the twin for texts and `answer_bytes` the process
-    layer for answers. Raises `ValueError` for a URL that is none.
+    layer for answers; what the twins keep ends by `clock`, which no correction of the time of day
+    (`now`) moves. Raises `ValueError` for a URL that is none.
     """
-    near = MemoryBlobCache(answer_bytes, now)
+    near = MemoryBlobCache(answer_bytes, clock)
     if not url:
         return Caches(
-            texts=MemoryTextCache(text_bytes, now),
+            texts=MemoryTextCache(text_bytes, clock),
             answers=near,
             leases=MemoryLeases(),
             popularity=MemoryPopularity(now),

@@ -98,7 +98,7 @@ class MemoryTextCache:
     """Texts of this process, the least recently used leaving first; bounded in characters' bytes.
 
     Holds the very string it is given, so a text that is also in use elsewhere costs nothing more.
-    `now` is Unix seconds.
+    `now` is a clock in seconds that goes on evenly.
     """
 
     def __init__(self, max_bytes: int, now: Callable[[], float]) -> None:

@@ -80,6 +80,7 @@ class Node:
             text_bytes=10**7,
             answer_bytes=10**6,
             now=lambda: self.now,
+            clock=lambda: self.now,
             on_fault=self.faults.append,
         )
         self.library = Library(
@@ -90,6 +91,7 @@ class Node:
             ttl_s=3600,
             stale_s=7200,
             now=lambda: self.now,
+            clock=lambda: self.now,
             on_event=self.events.append,
             **options,
         )

@@ -88,6 +88,7 @@ class Fleet:
             stale_s=3600,
             wait_s=WAIT_S,
             now=self.wall_clock,
+            clock=self.world.loop.time,
         )
         return place, library, redis
 

@@ -61,7 +61,11 @@ class Shop:
         self.now = 1_790_000_000.0
         self.events: list[str] = []
         self.caches = open_caches(
-            "", text_bytes=text_bytes, answer_bytes=1000, now=lambda: self.now
+            "",
+            text_bytes=text_bytes,
+            answer_bytes=1000,
+            now=lambda: self.now,
+            clock=lambda: self.now,
         )
         self.library = Library(
             loader=self.source,
@@ -71,6 +75,7 @@ class Shop:
             ttl_s=options.pop("ttl_s", 3600),
             stale_s=options.pop("stale_s", 7200),
             now=lambda: self.now,
+            clock=lambda: self.now,
             on_event=self.events.append,
             **options,
         )
