@@ -17,11 +17,19 @@ class TokenBucket:
 
     def take(self, now: float) -> float:
         """Take one token: 0 when there was one, else the seconds until there will be."""
-        if self._updated is not None and now > self._updated:
-            gained = (now - self._updated) * self._per_second
-            self._tokens = min(self._capacity, self._tokens + gained)
-        self._updated = now
+        self._refill(now)
         if self._tokens >= 1:
             self._tokens -= 1
             return 0.0
         return (1 - self._tokens) / self._per_second
+
+    def look(self, now: float) -> tuple[int, float]:
+        """Return how many tokens there are, and the seconds until there are all."""
+        self._refill(now)
+        return int(self._tokens), (self._capacity - self._tokens) / self._per_second
+
+    def _refill(self, now: float) -> None:
+        if self._updated is not None and now > self._updated:
+            gained = (now - self._updated) * self._per_second
+            self._tokens = min(self._capacity, self._tokens + gained)
+        self._updated = now

@@ -12,7 +12,14 @@ from msgspec import UNSET, structs
 
 from protocol.codec import decode, error_event
 from protocol.errors import CloseCode, ErrorCode, EventError
-from protocol.events import Pong, SessionCreated, SessionFacts, SessionGoAway, SessionUpdated
+from protocol.events import (
+    Pong,
+    RateLimitsUpdated,
+    SessionCreated,
+    SessionFacts,
+    SessionGoAway,
+    SessionUpdated,
+)
 from protocol.messages import (
     AnyClientEvent,
     CatalogSearch,
@@ -147,7 +154,19 @@ class Session:
         except EventError as error:
             if error.event_id is None and event.event_id is not UNSET:
                 error.event_id = event.event_id
-            return [Send(error_event(error))]
+            commands: list[Command] = [Send(error_event(error))]
+            if error.code == "rate_limited":
+                commands.append(Send(self.rate_limits(now)))
+            return commands
+
+    def rate_limits(self, now: float) -> RateLimitsUpdated:
+        """Return what is left of the connection's questions; told after each that was counted."""
+        remaining, full_after_s = self._bucket.look(now)
+        return RateLimitsUpdated(
+            limit=self.facts.limits.requests_per_minute,
+            remaining=remaining,
+            reset_ms=int(full_after_s * 1000),
+        )
 
     def authenticated(self, event: SessionUpdate) -> list[Command]:
         """Note that the token of `event` is good, and take the rest of the event."""

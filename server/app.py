@@ -31,7 +31,7 @@ from server.endpoints.doorkeeper import Doorkeeper
 from server.endpoints.node import Node
 from server.endpoints.origins import OriginRule
 from server.endpoints.peers import read_networks
-from server.endpoints.request_rates import RequestRates
+from server.endpoints.rates import Rates
 from server.endpoints.routes import build_routes
 from server.endpoints.socket import SUBPROTOCOL
 from server.endpoints.standing import watching
@@ -49,6 +49,7 @@ from server.plan import Plan
 from server.readiness import Readiness
 from server.storage.caches import Caches, open_caches
 from server.storage.opening import open_store
+from server.storage.rate_limits import RateLimits
 from server.storage.redis_client import RedisClient
 from server.storage.redis_journal import RedisJournal
 from server.telemetry.metrics import Metrics
@@ -100,7 +101,7 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
             memory=plan.memory,
         )
         stack.callback(answering.abandon_all)
-        node = _make_node(plan, answering, library, feedback)
+        node = _make_node(plan, answering, library, feedback, caches.limits)
         stack.push_async_callback(node.finish_background)
         shared = settings.log_url or settings.cache_url
         await stack.enter_async_context(
@@ -215,7 +216,13 @@ def _longest_answer_s(settings: Settings) -> float:
     return 2 * settings.fetch_timeout_s + settings.extract_wall_s + settings.answer_timeout_s
 
 
-def _make_node(plan: Plan, answering: Answering, library: Library, feedback: Feedback) -> Node:
+def _make_node(
+    plan: Plan,
+    answering: Answering,
+    library: Library,
+    feedback: Feedback,
+    limits: RateLimits,
+) -> Node:
     settings = plan.settings
     return Node(
         catalog=plan.catalog,
@@ -233,7 +240,13 @@ def _make_node(plan: Plan, answering: Answering, library: Library, feedback: Fee
         send_buffer_bytes=settings.send_buffer_bytes,
         slow_client_s=settings.slow_client_s,
         max_body_bytes=settings.max_frame_bytes,
-        rates=RequestRates(settings.http_requests_per_minute),
+        rates=Rates(
+            limits,
+            requests=settings.http_requests_per_minute,
+            user=settings.user_requests_per_minute,
+            tenant=settings.tenant_requests_per_minute,
+            address=settings.address_requests_per_minute,
+        ),
         doors=Doorkeeper(
             settings.handshakes_per_minute,
             settings.connections_per_address,

@@ -188,8 +188,7 @@ class Settings:
     )
     max_responses_per_client: int = setting(
         1000,
-        "Answers that one key, or one person whom a token names, may have running in one process, "
-        "over all sockets.",
+        "Answers that one key or person may have running in one process, over all sockets.",
         low=1,
         high=1_000_000,
     )
@@ -229,10 +228,23 @@ class Settings:
     requests_per_minute: int = setting(
         120, "Questions that one socket may ask.", unit="1/min", low=1, high=1_000_000
     )
+    user_requests_per_minute: int = setting(
+        3000,
+        "Questions that one key or person may ask over all sockets; 0 for no limit.",
+        unit="1/min",
+        low=0,
+        high=1_000_000,
+    )
+    tenant_requests_per_minute: int = setting(
+        0, "The same for one tenant.", unit="1/min", low=0, high=1_000_000
+    )
+    address_requests_per_minute: int = setting(
+        0, "The same for one address (/64 with IPv6).", unit="1/min", low=0, high=1_000_000
+    )
     http_requests_per_minute: int = setting(
         3000,
-        "HTTP requests that one key or token may make of one process; a bulk is one. Without keys "
-        "there is no limit.",
+        "HTTP requests that one key or token may make; a bulk is one. Without keys there is no "
+        "limit.",
         unit="1/min",
         low=1,
         high=1_000_000,

@@ -20,7 +20,7 @@ from server.endpoints.doorkeeper import Doorkeeper
 from server.endpoints.origins import OriginRule
 from server.endpoints.peers import Networks, client_address, limit_key
 from server.endpoints.principals import KeyRing, Principal
-from server.endpoints.request_rates import RequestRates
+from server.endpoints.rates import Rates
 from server.endpoints.tickets import Tickets, is_ticket
 from server.feedback.audit import Audit, AuditAction, Fact, MemoryAudit
 from server.feedback.service import Feedback
@@ -74,7 +74,7 @@ class Node:
     send_buffer_bytes: int
     slow_client_s: float
     max_body_bytes: int
-    rates: RequestRates = field(default_factory=RequestRates)
+    rates: Rates = field(default_factory=Rates)
     tickets: Tickets = field(default_factory=_tickets_of_this_process)
     doors: Doorkeeper = field(default_factory=Doorkeeper)
     trusted_proxies: Networks = ()

@@ -17,6 +17,7 @@ from server.answering.running import RunningAnswer
 from server.endpoints.errors import DATA_HEADERS
 from server.endpoints.node import Node
 from server.endpoints.principals import Principal, asked_by
+from server.endpoints.rates import refusal
 from server.endpoints.rest import HTTPEndpoint, guarded, read_body
 from server.endpoints.standings import standing_of
 
@@ -53,8 +54,12 @@ def create_endpoint(node: Node) -> HTTPEndpoint:
         if node.draining:
             raise EventError("draining", "The server is going away; ask elsewhere")
         event = asked_by(await _read_event(request, node.max_body_bytes), principal)
+        address = node.address_of(request)
+        refused = refusal(await node.rates.take_question(principal, address))
+        if refused is not None:
+            raise refused
         events: asyncio.Queue[AnyAnswerEvent] = asyncio.Queue()
-        standing = standing_of(event, principal, node.address_of(request))
+        standing = standing_of(event, principal, address)
         answer = node.answering.start(event, events.put_nowait, principal.tenant, standing)
         return AnswerResponse(answer, events)
 

@@ -39,7 +39,7 @@ def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
                 raise EventError(
                     "forbidden", "This host name is not known here; list its origin in the origins"
                 )
-            return await handler(request, _admit(node, request, role))
+            return await handler(request, await _admit(node, request, role))
         except EventError as error:
             found = error
         except ClientDisconnect:  # before its body was whole: nobody reads this
@@ -54,11 +54,10 @@ def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
     return endpoint
 
 
-def _admit(node: Node, request: Request, role: Role) -> Principal:
+async def _admit(node: Node, request: Request, role: Role) -> Principal:
     if not node.keys.is_open:
         principal = node.keys.of_connection(request)
-        name = principal.name if principal else node.address_of(request)
-        node.rates.take(name, node.clock())
+        await node.rates.take_request(principal, node.address_of(request))
     try:
         return node.keys.require(request, role)
     except EventError as error:

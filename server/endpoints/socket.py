@@ -37,6 +37,7 @@ from server.endpoints.doorkeeper import Visit
 from server.endpoints.node import Node
 from server.endpoints.outbox import SLOW, Closing, Outbox
 from server.endpoints.principals import OPERATOR, Principal, asked_by
+from server.endpoints.rates import least_left, refusal
 from server.endpoints.standings import standing_of
 
 log = structlog.get_logger("manicule")
@@ -99,6 +100,8 @@ class Connection:
             for command in self._session.receive(frame, self._node.clock()):
                 if isinstance(command, Authenticate):
                     await self._authenticate(command.event)
+                elif isinstance(command, Start):
+                    await self._ask(command.event)
                 else:
                     self._obey([command])
 
@@ -126,8 +129,6 @@ class Connection:
                     self._send(event)
                 case Search(event):
                     self._search(event)
-                case Start(event):
-                    self._start(event)
                 case Cancel(response_id):
                     self._answers[response_id].cancel()
                 case Judge(event):
@@ -144,16 +145,31 @@ class Connection:
         products = find_products(self._node, event)
         self._send(CatalogResults(event_id=event.event_id, products=products))
 
+    async def _ask(self, event: ResponseCreate) -> None:
+        """Start an answer as far as the rates allow, and tell what is left of them."""
+        verdict = await self._node.rates.take_question(self._principal, self._visit.address)
+        refused = refusal(verdict)
+        if refused is None:
+            self._start(event)
+        else:
+            self._refuse(event, refused)
+        self._send(least_left(self._session.rate_limits(self._node.clock()), verdict))
+
+    def _refuse(self, event: ResponseCreate, error: EventError) -> None:
+        if event.event_id is not UNSET:
+            error.event_id = event.event_id
+        self._send(error_event(error))
+
     def _start(self, event: ResponseCreate) -> None:
         try:
+            if self._node.draining:  # which may have begun while the rates were looked at
+                raise EventError("draining", "The server is going away; ask elsewhere")
             tenant = self._principal.tenant if self._principal else ""
             event = asked_by(event, self._principal)
             standing = standing_of(event, self._principal, self._session.facts.id)
             answer = self._node.answering.start(event, self._publish, tenant, standing)
         except EventError as error:
-            if event.event_id is not UNSET:
-                error.event_id = event.event_id
-            self._send(error_event(error))
+            self._refuse(event, error)
             return
         response_id = answer.question.response_id
         self._answers[response_id] = answer

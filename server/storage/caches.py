@@ -1,4 +1,4 @@
-"""Everything that keeps manuals and answers for a while, opened together for one URL."""
+"""Everything that is kept for a while only, opened together for one URL."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from server.storage.blobs import BlobCache, LayeredBlobCache, MemoryBlobCache, R
 from server.storage.faults import FaultKind
 from server.storage.leases import Leases, MemoryLeases, RedisLeases
 from server.storage.popularity import MemoryPopularity, Popularity, RedisPopularity
+from server.storage.rate_limits import MemoryRateLimits, RateLimits, RedisRateLimits
 from server.storage.redis_client import RedisClient
 from server.storage.redis_texts import RedisTextCache
 from server.storage.texts import MemoryTextCache, TextCache
@@ -25,6 +26,7 @@ class Caches:
     leases: Leases
     popularity: Popularity
     invalidations: Invalidations
+    limits: RateLimits
     client: RedisClient | None = None
 
     async def start(self) -> None:
@@ -34,6 +36,7 @@ class Caches:
     async def aclose(self) -> None:
         """Stop following and close connections."""
         await self.invalidations.aclose()
+        await self.limits.aclose()
         if self.client is not None:
             await self.client.aclose()
 
@@ -61,6 +64,7 @@ def open_caches(
             leases=MemoryLeases(),
             popularity=MemoryPopularity(now),
             invalidations=NoInvalidations(),
+            limits=MemoryRateLimits(now),
         )
     client = RedisClient(url, on_fault=on_fault)
     return Caches(
@@ -69,5 +73,6 @@ def open_caches(
         leases=RedisLeases(client),
         popularity=RedisPopularity(client, now),
         invalidations=RedisInvalidations(client),
+        limits=RedisRateLimits(client, now),
         client=client,
     )

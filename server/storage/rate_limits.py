@@ -131,6 +131,11 @@ class MemoryRateLimits:
             if rate.name in self._full_at:
                 self._full_at[rate.name] -= rate.interval_us
 
+    def learn(self, rate: Rate, full_at_us: int) -> None:
+        """Note that others took of the bucket too, so that it is not full before then."""
+        if rate.name in self._full_at:
+            self._full_at[rate.name] = max(self._full_at[rate.name], full_at_us)
+
     async def aclose(self) -> None:
         """Nothing to finish."""
 
@@ -147,15 +152,21 @@ class RedisRateLimits:
       one more bucket, once.
     * A token under way to be put back is missing for a round trip.
     * Clocks of nodes that differ by d seconds shift the bucket by d seconds' worth of tokens.
-    * While Redis cannot be asked within `LONGEST_WAIT_S`, each process goes by its own count: a
-      fleet of n lets through up to n times as much.
+    * While Redis does not answer within `longest_wait_s`, each process goes by its own count and
+      what it last heard: a fleet of n lets through up to n times as much.
 
     `now` is Unix seconds.
     """
 
-    def __init__(self, client: RedisClient, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        now: Callable[[], float],
+        longest_wait_s: float = LONGEST_WAIT_S,
+    ) -> None:
         self._client = client
         self._now = now
+        self._longest_wait_s = longest_wait_s
         self._near = MemoryRateLimits(now)
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -165,7 +176,7 @@ class RedisRateLimits:
         if near is None or near.retry_after_s:
             return near
         task = self._in_background(self._take_shared(rates))
-        done, _ = await asyncio.wait({task}, timeout=LONGEST_WAIT_S)
+        done, _ = await asyncio.wait({task}, timeout=self._longest_wait_s)
         far = task.result() if done else None
         if far is None:
             return near
@@ -194,7 +205,10 @@ class RedisRateLimits:
         if not taken:
             return None
         verdict = tightest([judge(rate, full_at_us, now_us) for rate, full_at_us in taken])
-        repairs = _repairs(taken, now_us, refused=verdict.retry_after_s > 0)
+        refused = verdict.retry_after_s > 0
+        for rate, full_at_us in taken:
+            self._near.learn(rate, full_at_us - rate.interval_us * refused)
+        repairs = _repairs(taken, now_us, refused=refused)
         if repairs:
             self._in_background(self._repair(repairs))
         return verdict

@@ -12,13 +12,14 @@ from server.storage.caches import open_caches
 from server.storage.checks import check_cache
 from server.storage.leases import keeping
 from server.storage.once import RedisOnce
+from server.storage.rate_limits import Rate
 from server.storage.redis_client import RedisClient
 from server.storage.shared_lists import RedisList
 from server.storage.texts import StoredText, fingerprint
 
 COMMANDS = (
     "get set del strlen hstrlen hmget hset pexpire exists touch getrange "
-    "scard smembers sadd zincrby zremrangebyrank zrevrange "
+    "incrby decrby scard smembers sadd zincrby zremrangebyrank zrevrange "
     "ping info hello auth select client|tracking"
 )
 KEYS = (
@@ -27,6 +28,7 @@ KEYS = (
     "~answer:*",
     "~lease:*",
     "~manual_hits",
+    "~rate:*",
     "~once:*",
     "~manicule:revoked",
 )
@@ -66,6 +68,10 @@ async def test_s26_the_caches_need_no_dangerous_command_and_no_script(limited_ur
         pass
     await caches.popularity.add({"x": 1})
     assert await caches.popularity.top(1) == ["x"]
+    assert [bool((await caches.limits.take([Rate("a", 1)])).retry_after_s) for _ in "ab"] == [0, 1]
+    other = open_caches(limited_url, text_bytes=1000, answer_bytes=1000, on_fault=faults.append)
+    assert (await other.limits.take([Rate("a", 1)])).retry_after_s  # and puts a token back
+    await other.aclose()
     await caches.aclose()
     assert faults == []
     assert all(finding.ok for finding in await check_cache(limited_url))

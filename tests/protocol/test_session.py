@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import CloseCode
-from protocol.events import Error, Limits, Pong, SessionCreated, SessionFacts, SessionUpdated
+from protocol.events import (
+    Error,
+    Limits,
+    Pong,
+    RateLimitsUpdated,
+    SessionCreated,
+    SessionFacts,
+    SessionUpdated,
+)
 from protocol.rates import TokenBucket
 from protocol.session import (
     MAX_BAD_FRAMES,
@@ -113,7 +121,9 @@ def test_questions_over_the_rate_are_refused_with_the_time_to_wait():
     own = session()
     for _ in range(3):
         own.receive(ASK, 0)
-    error = error_of(own.receive(ASK, 0)).error
+    refused, left = own.receive(ASK, 0)
+    assert left == Send(RateLimitsUpdated(limit=3, remaining=0, reset_ms=60_000))
+    error = error_of([refused]).error
     assert error.code == "rate_limited"
     assert isinstance(error.retry_after_ms, int)
     [start] = own.receive(ASK, error.retry_after_ms / 1000)

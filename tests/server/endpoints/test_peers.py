@@ -7,6 +7,7 @@ from rest import API_KEYS, http, refused
 from rig import Rig, serving
 
 from server.endpoints.peers import client_address, limit_key, read_networks
+from server.endpoints.rates import Rates
 
 PROXY, OTHER_PROXY, CLIENT = "10.0.0.1", "10.0.0.2", "203.0.113.9"
 TRUSTED = read_networks(("10.0.0.0/8", "fd00::/8"))
@@ -68,10 +69,8 @@ def test_a_network_that_is_none_is_refused():
 @pytest.mark.parametrize("trusted", [False, True])
 async def test_s14_a_spoofed_address_does_not_change_the_limit(trusted):
     """Only behind a trusted proxy each client has a limit of its own."""
-    from server.endpoints.request_rates import RequestRates
-
     async with Rig(api_keys=API_KEYS) as rig, serving(rig) as url, http(url) as client:
-        rig.node.rates = RequestRates(3)
+        rig.node.rates = Rates(requests=3)
         if trusted:
             rig.node.trusted_proxies = read_networks(["127.0.0.0/8"])
         codes = []

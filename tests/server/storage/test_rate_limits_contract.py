@@ -45,7 +45,7 @@ async def limits(request, clock):
         yield MemoryRateLimits(clock)
         return
     client = RedisClient(request.getfixturevalue("redis_url"), timeout_s=10)
-    limits = RedisRateLimits(client, clock)
+    limits = RedisRateLimits(client, clock, longest_wait_s=10)
     yield limits
     await limits.aclose()
     await client.aclose()
@@ -169,7 +169,7 @@ def test_the_twin_forgets_who_was_idle_longest(clock):
 
 async def test_a_fleet_shares_one_bucket_exactly(redis_url):
     clients = [RedisClient(redis_url, timeout_s=10) for _ in range(3)]
-    fleet = [RedisRateLimits(client, time.time) for client in clients]
+    fleet = [RedisRateLimits(client, time.time, longest_wait_s=10) for client in clients]
     rate = Rate("user:a", 100)
     won = Counter()
 
@@ -185,9 +185,23 @@ async def test_a_fleet_shares_one_bucket_exactly(redis_url):
         await one.aclose()
 
 
+async def test_what_the_fleet_took_is_known_when_redis_is_lost(redis_server, clock):
+    server = redis_server()
+    clients = [RedisClient(server.url, timeout_s=10) for _ in range(2)]
+    here, there = (RedisRateLimits(client, clock, longest_wait_s=10) for client in clients)
+    rate = Rate("user:a", 10)
+    for _ in range(7):
+        await there.take([rate])
+    assert (await here.take([rate])).remaining == 2
+    server.kill()
+    assert (await here.take([rate])).remaining == 1
+    for one in (here, there, *clients):
+        await one.aclose()
+
+
 async def test_keys_end_by_themselves_and_tell_nobody_whose_they_are(redis_url, clock):
-    client = RedisClient(redis_url)
-    limits = RedisRateLimits(client, clock)
+    client = RedisClient(redis_url, timeout_s=10)
+    limits = RedisRateLimits(client, clock, longest_wait_s=10)
     await limits.take([Rate("address:203.0.113.7", 5), Rate("user:ann", 5)])
     with redis.Redis.from_url(redis_url) as plain:
         keys = plain.keys("*")
@@ -201,8 +215,8 @@ async def test_keys_end_by_themselves_and_tell_nobody_whose_they_are(redis_url, 
 
 
 async def test_foreign_values_at_the_key_limit_nobody_and_raise_nothing(redis_url, clock):
-    client = RedisClient(redis_url)
-    limits = RedisRateLimits(client, clock)
+    client = RedisClient(redis_url, timeout_s=10)
+    limits = RedisRateLimits(client, clock, longest_wait_s=10)
     rate = Rate("user:a", 5)
     await limits.take([rate])
     with redis.Redis.from_url(redis_url) as plain:
@@ -222,7 +236,7 @@ async def test_foreign_values_at_the_key_limit_nobody_and_raise_nothing(redis_ur
 async def test_f55_without_redis_each_process_goes_by_its_own_count(redis_server, clock):
     server = redis_server()
     client = RedisClient(server.url)
-    limits = RedisRateLimits(client, clock)
+    limits = RedisRateLimits(client, clock, longest_wait_s=10)
     rate = Rate("user:a", 10)
     for _ in range(4):
         await limits.take([rate])
