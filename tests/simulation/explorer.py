@@ -91,7 +91,7 @@ def _seeded(loop: SimulatedLoop, seed: int) -> Iterator[None]:
     before = random.getstate()
     random.seed(f"module {seed}")
     patches = {
-        (time, "monotonic"): loop.time,
+        (time, "monotonic"): lambda: loop.time() + PLACE.get().booted_s,
         (time, "time"): lambda: WALL_START_S + loop.time() + PLACE.get().skew_s,
         (secrets, "token_hex"): lambda size=16: dice.randbytes(size).hex(),
         (secrets, "token_bytes"): lambda size=16: dice.randbytes(size),
@@ -140,7 +140,6 @@ class Explorer:
     def _advice(self, seed: int, error: BaseException) -> str:
         return (
             f"seed {seed} fails: {error!r:.2000}\n"
-            + "\n".join(getattr(error, "__notes__", []))
-            + f"\nreplay it with\n"
+            f"replay it with\n"
             f"  {SEEDS_VARIABLE}={seed}:{seed + 1} python -m pytest '{self._test_id}'"
         )

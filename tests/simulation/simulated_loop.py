@@ -54,11 +54,16 @@ class OutsideWorldError(SimulationError):
 
 @dataclass(eq=False)
 class Place:
-    """Where code runs: a process, with a clock of its own. `skew_s` is of its wall clock."""
+    """Where code runs: a process, with clocks of its own.
+
+    `skew_s` is how far its wall clock is off, `booted_s` what its monotonic clock began at.
+    """
 
     name: str
     skew_s: float = 0.0
+    booted_s: float = 0.0
     stopped: bool = False
+    killed: bool = False
     put_aside: list[tuple[int, events.Handle]] = field(default_factory=list)
 
 

@@ -38,6 +38,7 @@ class World:
     def kill(self, place: Place) -> None:
         """End a process as kill -9 does: none of its code runs any more, cleaning up neither."""
         self.note(f"kill {place.name}")
+        place.killed = True
         self.loop.stop_place(place)
 
     async def pause(self, place: Place, seconds: float) -> None:
@@ -45,8 +46,9 @@ class World:
         self.note(f"pause {place.name} for {seconds:.3f} s")
         self.loop.stop_place(place)
         await asyncio.sleep(seconds)
-        self.note(f"resume {place.name}")
-        self.loop.resume_place(place)
+        if not place.killed:
+            self.note(f"resume {place.name}")
+            self.loop.resume_place(place)
 
     async def until(self, check: Callable[[], object], within_s: float) -> None:
         """Wait for a true value of `check`, in the time of the simulation."""
@@ -116,15 +118,19 @@ class Wire:
 
 
 class Far:
-    """A port's object at the other end of a wire: its coroutine methods go over it."""
+    """A port's object at the other end of a wire: its coroutine methods go over it.
 
-    def __init__(self, near: object, wire: Wire) -> None:
+    Those named in `known` have their answer here already.
+    """
+
+    def __init__(self, near: object, wire: Wire, *, known: tuple[str, ...] = ()) -> None:
         self._near = near
         self._wire = wire
+        self._known = known
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._near, name)
-        if not asyncio.iscoroutinefunction(found):
+        if name in self._known or not asyncio.iscoroutinefunction(found):
             return found
 
         def call(*args: object, **options: object) -> Awaitable[Any]:
