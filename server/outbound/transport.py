@@ -123,7 +123,9 @@ class CheckedTransport(httpx.AsyncBaseTransport):
             target=request.url.raw_path,
         )
         answer = await self._pool.handle_async_request(
-            httpcore.Request(request.method, url, headers=request.headers.raw)
+            httpcore.Request(
+                request.method, url, headers=request.headers.raw, content=request.stream
+            )
         )
         return httpx.Response(
             answer.status, headers=answer.headers, stream=_Body(answer), request=request

@@ -1,0 +1,1 @@
+"""Others are told what was judged: endpoints, notices, signatures, delivery."""
