@@ -25,7 +25,6 @@ from server.answering.preparing import Preparer
 from server.answering.running import Machinery
 from server.answering.service import Answering
 from server.answering.ticker import FrameTicker
-from server.config.places import store_url
 from server.config.settings import Settings
 from server.endpoints.doorkeeper import Doorkeeper
 from server.endpoints.node import Node
@@ -48,11 +47,11 @@ from server.manuals.search import ProductSearch
 from server.plan import Plan
 from server.readiness import Readiness
 from server.storage.caches import Caches, open_caches
-from server.storage.opening import open_store
 from server.storage.rate_limits import RateLimits
 from server.storage.redis_client import RedisClient
 from server.storage.redis_journal import RedisJournal
 from server.telemetry.metrics import Metrics
+from server.upkeep import open_record
 
 DAY_MS = 86_400_000
 SERVER_VERSION = version("manicule")
@@ -125,9 +124,7 @@ async def _open_feedback(plan: Plan, stack: AsyncExitStack) -> Feedback:
     def count(event: str) -> None:
         metrics.count("feedback_events_total", event)
 
-    store = open_store(store_url(settings), now=time.time)
-    stack.push_async_callback(store.aclose)
-    await store.open()
+    store = await open_record(plan, stack)
     journal = None
     if settings.log_url:
         client = RedisClient(settings.log_url)

@@ -20,6 +20,7 @@ from server.manuals.folder import catalog_from_folder
 from server.manuals.products import Catalog
 from server.telemetry.memory import MemoryGuard, find_marks
 from server.telemetry.metrics import Metrics
+from server.webhooks.endpoints import Endpoint, read_endpoints
 
 
 class Failure:
@@ -48,13 +49,18 @@ class Plan:
     secret_key: bytes
     keys: KeyRing
     failure: Failure
+<<<<<<< HEAD
     memory: MemoryGuard
+=======
+    endpoints: tuple[Endpoint, ...] = ()
+>>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
 
 
 def make_plan(settings: Settings) -> Plan:
     """Read files and settings.
 
-    Raises `CatalogError`, `PromptError`, `ChainError`, `PriceTableError` or `OSError`, each with
+    Raises `CatalogError`, `PromptError`, `ChainError`, `PriceTableError`, `WebhookError` or
+    `OSError`, each with
     a message for the operator.
     """
     metrics = Metrics()
@@ -68,7 +74,11 @@ def make_plan(settings: Settings) -> Plan:
         secret_key=read_secret_key(settings),
         keys=read_keys(settings),
         failure=Failure(),
+<<<<<<< HEAD
         memory=MemoryGuard(find_marks(settings.memory_high_water_bytes)),
+=======
+        endpoints=read_webhooks(settings),
+>>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
     )
 
 
@@ -89,6 +99,18 @@ def read_keys(settings: Settings) -> KeyRing:
     except ValueError as error:
         name = "JWT_SECRET" if str(error).startswith("JWT") else "API_KEYS"
         raise SettingsError([f"MANICULE_{name}: {error}"]) from None
+
+
+def read_webhooks(settings: Settings) -> tuple[Endpoint, ...]:
+    """Return the endpoints that are told; raises `WebhookError` and `OSError`."""
+    if settings.webhooks is None:
+        return ()
+    return read_endpoints(
+        settings.webhooks,
+        secret=settings.webhook_secret,
+        allow_http=settings.allow_http,
+        allow_private=settings.allow_private_addresses,
+    )
 
 
 def read_catalog(settings: Settings) -> Catalog:

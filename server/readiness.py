@@ -25,11 +25,16 @@ class Readiness:
     `/ready` says so while the server goes on.
     """
 
+<<<<<<< HEAD
     def __init__(
         self, settings: Settings, chain: Chain, store: Store, memory: MemoryGuard | None = None
     ) -> None:
         self._store = store
         self._memory = memory or MemoryGuard()
+=======
+    def __init__(self, settings: Settings, chain: Chain, store: Store) -> None:
+        self.store = store
+>>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
         self._settings = settings
         self._chain = chain
         self._found: list[Dependency] = []
@@ -63,7 +68,7 @@ class Readiness:
         """Ask the store; without it answers go on, and feedback goes to the journal if it can."""
         try:
             async with asyncio.timeout(STORE_WAIT_S):
-                await self._store.check()
+                await self.store.check()
         except (StoreUnavailableError, TimeoutError) as error:
             return Dependency("store", False, str(error) or "does not answer")
         return Dependency("store", True, "works")

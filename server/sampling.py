@@ -1,4 +1,4 @@
-"""What no event moves is looked at every few seconds: journal, dependencies, memory, certificates.
+"""What no event moves is looked at every few seconds: what waits, what works, memory, certificates.
 
 A counter that was never moved is no series at all, and an alert on its first rise would see none:
 those that alerts look at are made here, at nought.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NoReturn, get_args
@@ -21,8 +21,10 @@ from server.feedback.outcomes import WriterEvent
 from server.plan import Plan
 from server.readiness import Readiness
 from server.storage.journal import MAX_ENTRIES, Journal, JournalError
+from server.storage.outbox import Backlog
 from server.storage.redis_client import RedisClient
 from server.storage.redis_journal import RedisJournal
+from server.storage.store import StoreUnavailableError
 from server.telemetry.certificates import expiry_of
 from server.telemetry.memory import MemoryGuard, give_back, resident_bytes
 from server.telemetry.metrics import Metrics
@@ -34,6 +36,9 @@ SAMPLE_S = 2.0
 
 CERTIFICATES_S = 60.0
 """How often certificate files are read anew: they are exchanged while the server runs."""
+
+BACKLOG_S = 10.0
+"""How often dead letters and notices are counted: the store reads them all for it."""
 
 OUTCOMES = ("completed", "incomplete", "failed", "cancelled", "abandoned")
 FEEDBACK_EVENTS = (*get_args(WriterEvent), *get_args(DrainerEvent), "journal_gap")
@@ -50,7 +55,13 @@ async def sample_for_ever(plan: Plan, readiness: Readiness) -> NoReturn:
             stack.push_async_callback(client.aclose)
             journal = RedisJournal(client)
         files = [Path(name) for name in settings.watched_certificates]
+<<<<<<< HEAD
         sampler = Sampler(plan.metrics, journal=journal, certificates=files, memory=plan.memory)
+=======
+        sampler = Sampler(
+            plan.metrics, journal=journal, certificates=files, backlog=readiness.store.backlog
+        )
+>>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
         while True:
             for dependency in await readiness.look():
                 plan.metrics.set("dependency_up", float(dependency.ok), dependency.name)
@@ -77,17 +88,26 @@ class Sampler:
         *,
         journal: Journal | None = None,
         certificates: Iterable[Path] = (),
+<<<<<<< HEAD
         memory: MemoryGuard | None = None,
+=======
+        backlog: Callable[[], Awaitable[Backlog]] | None = None,
+>>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._metrics = metrics
         self._journal = journal
         self._certificates = tuple(certificates)
+<<<<<<< HEAD
         self._memory = memory or MemoryGuard()
+=======
+        self._backlog = backlog
+>>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
         self._clock = clock
         self._wall_clock = wall_clock
         self._read_at = float("-inf")
+        self._counted_at = float("-inf")
 
     async def step(self) -> None:
         """Look once. What cannot be seen keeps its last value; `dependency_up` tells of it."""
@@ -99,6 +119,9 @@ class Sampler:
         if self._clock() - self._read_at >= CERTIFICATES_S:
             self._read_at = self._clock()
             await asyncio.to_thread(self._read_certificates)
+        if self._backlog is not None and self._clock() - self._counted_at >= BACKLOG_S:
+            self._counted_at = self._clock()
+            await self._count(self._backlog)
         if self._journal is not None:
             await self._look_at(self._journal)
 
@@ -111,6 +134,15 @@ class Sampler:
         self._metrics.set("journal_entries", entries)
         self._metrics.set("journal_capacity_entries", MAX_ENTRIES)
         self._metrics.set("journal_oldest_seconds", age_s)
+
+    async def _count(self, backlog: Callable[[], Awaitable[Backlog]]) -> None:
+        try:
+            found = await backlog()
+        except StoreUnavailableError:
+            return
+        self._metrics.set("dead_letters", found.dead_letters)
+        self._metrics.set("webhooks_waiting", found.waiting)
+        self._metrics.set("webhooks_dead", found.dead)
 
     def _read_certificates(self) -> None:
         """A file that cannot be read counts as ended: nobody can tell that it has not."""

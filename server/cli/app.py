@@ -31,6 +31,7 @@ from server.cli.options import (
     fail,
     read_options,
 )
+from server.cli.webhook_commands import webhooks_app
 
 app = typer.Typer(
     name="manicule",
@@ -198,6 +199,7 @@ def check(
 
 store_commands.add_to(app)
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(webhooks_app, name="webhooks")
 app.add_typer(audit_app, name="audit")
 
 

@@ -53,7 +53,7 @@ async def check_all(settings: Settings) -> AsyncIterator[Result]:
     """Yield what was found, part by part; a part that fails does not stop the others."""
     yield Result("settings", True, f"model {settings.model}, listens on {settings.host}")
     yield _check_data(settings.data_dir)
-    for part, check in (("catalog", _check_catalog), ("prompts", _check_prompts)):
+    for part, check in _FILES:
         yield _guard(part, check, settings)
     async for result in _check_services(settings):
         yield result
@@ -94,6 +94,20 @@ def _check_prompts(settings: Settings) -> str:
     from prompts.library import load_prompts
 
     return f"scenarios {', '.join(load_prompts(settings.prompts_dir).scenarios)}"
+
+
+def _check_webhooks(settings: Settings) -> str:
+    from server.plan import read_webhooks
+
+    names = [one.name for one in read_webhooks(settings)]
+    return f"endpoints {', '.join(names)}" if names else "nobody is told of anything"
+
+
+_FILES: Final = (
+    ("catalog", _check_catalog),
+    ("prompts", _check_prompts),
+    ("webhooks", _check_webhooks),
+)
 
 
 async def _check_services(settings: Settings) -> AsyncIterator[Result]:

@@ -34,6 +34,7 @@ from server.storage.checks import check_cache, check_log
 from server.storage.migrating import MigrationError
 from server.storage.store import StoreUnavailableError
 from server.telemetry.logs import configure_logs
+from server.webhooks.endpoints import WebhookError
 
 CONFIGURATION: Final = 2
 FAILED: Final = 1
@@ -49,7 +50,7 @@ def run_server(settings: Settings) -> int:
     try:
         plan = make_plan(settings)
         sock = listen(settings)
-    except (CatalogError, PromptError, SettingsError) as error:
+    except (CatalogError, PromptError, SettingsError, WebhookError) as error:
         return _complain(error.problems, CONFIGURATION)
     except (ChainError, PriceTableError) as error:
         return _complain([str(error)], CONFIGURATION)

@@ -107,7 +107,7 @@ def run_replay(settings: Settings, ids: Sequence[int] | None, *, as_json: bool) 
         stayed = counts.refused + counts.conflicts + counts.unreadable
         return FAILED if stayed or absent else DONE
 
-    return run_on_store(settings, work)
+    return run_on_store(settings, work, announcing=True)
 
 
 def run_purge(

@@ -16,7 +16,9 @@ from server.config.rows import hide_secret
 from server.config.settings import Settings
 from server.storage.migrating import MigrationError
 from server.storage.opening import open_store, sqlite_path
+from server.storage.outbox import SILENT, Announcer
 from server.storage.store import RowRefusedError, Store, StoreUnavailableError
+from server.webhooks.endpoints import WebhookError
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -26,14 +28,24 @@ INTERRUPTED: Final = 130
 """What a shell reports of a program ended by Ctrl-C."""
 
 
-def run_on_store(settings: Settings, work: Callable[[Store], Awaitable[int]]) -> int:
+def run_on_store(
+    settings: Settings, work: Callable[[Store], Awaitable[int]], *, announcing: bool = False
+) -> int:
     """Open the store, do `work`, close it; return the exit code.
+
+    With `announcing` endpoints are told of what `work` writes, as a server does.
 
     A SQLite file that is not there is not made: a mistyped folder should not look like an empty
     store.
     """
     url = store_url(settings)
-    return run(url, _on_store(url, work))
+    announcer = SILENT
+    if announcing and settings.webhooks is not None:
+        try:
+            announcer = _announcer(settings)
+        except (WebhookError, OSError) as error:
+            return complain(f"MANICULE_WEBHOOKS: {error}", USAGE)
+    return run(url, _on_store(url, work, announcer))
 
 
 def run(url: str, work: Awaitable[int]) -> int:
@@ -63,10 +75,19 @@ def complain(problem: str, code: int) -> int:
     return code
 
 
-async def _on_store(url: str, work: Callable[[Store], Awaitable[int]]) -> int:
+def _announcer(settings: Settings) -> Announcer:
+    from server.plan import read_webhooks
+    from server.webhooks.notices import Announcements
+
+    return Announcements(read_webhooks(settings))
+
+
+async def _on_store(
+    url: str, work: Callable[[Store], Awaitable[int]], announcer: Announcer = SILENT
+) -> int:
     try:
         path = sqlite_path(url)
-        store = open_store(url, now=time.time)
+        store = open_store(url, now=time.time, announcer=announcer)
     except ValueError as error:
         return complain(f"--store: {error}", USAGE)
     if path is not None and not path.exists():

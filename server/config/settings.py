@@ -77,9 +77,10 @@ class Settings:
     catalog: Path | None = setting(None, "Catalog file, TOML or JSON.")
     manuals: Path | None = setting(None, "Folder of manuals to make a catalog from.")
     prompts_dir: Path | None = setting(None, "Folder of prompts that add to the built-in ones.")
-    allow_http: bool = setting(False, "Fetch manuals over plain http too.")
+    allow_http: bool = setting(False, "Plain http too, for manuals and webhooks.")
     allow_private_addresses: bool = setting(
-        False, "Fetch manuals from private and loopback addresses too (an intranet, a test)."
+        False,
+        "Private and loopback addresses too, for manuals and webhooks (an intranet, a test).",
     )
 
     # who answers
@@ -116,6 +117,13 @@ class Settings:
 
     feedback_retention_days: int = setting(
         400, "How long judgements are taken and kept.", unit="days", low=1, high=3660
+    )
+
+    webhooks: Path | None = setting(
+        None, "File of endpoints (TOML) that are told of judgements and dead letters."
+    )
+    webhook_secret: str = setting(
+        "", "Signs what endpoints without a secret of their own are told: whsec_...", secret=True
     )
 
     # manuals and caches

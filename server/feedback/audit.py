@@ -31,6 +31,7 @@ AuditAction = Literal[
     "retention",
     "dead_letters.replay",
     "dead_letters.purge",
+    "webhooks.replay",
     "migrate",
     "reject",
     "denied",
