@@ -49,19 +49,15 @@ class Plan:
     secret_key: bytes
     keys: KeyRing
     failure: Failure
-<<<<<<< HEAD
     memory: MemoryGuard
-=======
     endpoints: tuple[Endpoint, ...] = ()
->>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
 
 
 def make_plan(settings: Settings) -> Plan:
     """Read files and settings.
 
     Raises `CatalogError`, `PromptError`, `ChainError`, `PriceTableError`, `WebhookError` or
-    `OSError`, each with
-    a message for the operator.
+    `OSError`, each with a message for the operator.
     """
     metrics = Metrics()
     return Plan(
@@ -74,11 +70,8 @@ def make_plan(settings: Settings) -> Plan:
         secret_key=read_secret_key(settings),
         keys=read_keys(settings),
         failure=Failure(),
-<<<<<<< HEAD
         memory=MemoryGuard(find_marks(settings.memory_high_water_bytes)),
-=======
         endpoints=read_webhooks(settings),
->>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
     )
 
 

@@ -25,16 +25,11 @@ class Readiness:
     `/ready` says so while the server goes on.
     """
 
-<<<<<<< HEAD
     def __init__(
         self, settings: Settings, chain: Chain, store: Store, memory: MemoryGuard | None = None
     ) -> None:
-        self._store = store
-        self._memory = memory or MemoryGuard()
-=======
-    def __init__(self, settings: Settings, chain: Chain, store: Store) -> None:
         self.store = store
->>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
+        self._memory = memory or MemoryGuard()
         self._settings = settings
         self._chain = chain
         self._found: list[Dependency] = []

@@ -55,13 +55,13 @@ async def sample_for_ever(plan: Plan, readiness: Readiness) -> NoReturn:
             stack.push_async_callback(client.aclose)
             journal = RedisJournal(client)
         files = [Path(name) for name in settings.watched_certificates]
-<<<<<<< HEAD
-        sampler = Sampler(plan.metrics, journal=journal, certificates=files, memory=plan.memory)
-=======
         sampler = Sampler(
-            plan.metrics, journal=journal, certificates=files, backlog=readiness.store.backlog
+            plan.metrics,
+            journal=journal,
+            certificates=files,
+            memory=plan.memory,
+            backlog=readiness.store.backlog,
         )
->>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
         while True:
             for dependency in await readiness.look():
                 plan.metrics.set("dependency_up", float(dependency.ok), dependency.name)
@@ -88,22 +88,16 @@ class Sampler:
         *,
         journal: Journal | None = None,
         certificates: Iterable[Path] = (),
-<<<<<<< HEAD
         memory: MemoryGuard | None = None,
-=======
         backlog: Callable[[], Awaitable[Backlog]] | None = None,
->>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._metrics = metrics
         self._journal = journal
         self._certificates = tuple(certificates)
-<<<<<<< HEAD
         self._memory = memory or MemoryGuard()
-=======
         self._backlog = backlog
->>>>>>> 0d5e683 (Tell endpoints of judgements by webhooks)
         self._clock = clock
         self._wall_clock = wall_clock
         self._read_at = float("-inf")

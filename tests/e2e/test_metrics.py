@@ -11,9 +11,11 @@ from contextlib import closing
 
 import httpx
 from certificates import certificate
+from receiver import SECRET, Receiver, status
 from upstream import Plan, Upstream
 from wire import DELTA, open_client
 
+from server.storage.sqlite_store import SqliteStore
 from server.telemetry.metrics import METRICS, PREFIX
 
 TEXT = 'Open it. [MANUAL: p.1 "Insert a fresh battery of type CR2032"] [PRO TIP: Keep a spare.]'
@@ -51,6 +53,24 @@ async def judge_while_the_store_is_locked(url, folder):
         async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
             oldest = f"{PREFIX}journal_oldest_seconds"
             return await scrape(http, lambda sums: sums.get(oldest))
+
+
+async def put_dead_letter(folder):
+    """Leave a dead letter, as another process on the same store does."""
+    store = SqliteStore(folder / "data" / "manicule.db")
+    await store.open()
+    await store.put_dead_letter(b"{}", "refused", 0)
+    await store.aclose()
+
+
+async def tell_two(receiver, folder):
+    """Let one endpoint refuse for now and another for good; returns the file that names them."""
+    await receiver.start()
+    receiver.answer = lambda request: status(410 if "gone" in request.line else 500)
+    entry = '[[endpoint]]\nname = "{0}"\nurl = "{1}/{0}"\n'
+    path = folder / "webhooks.toml"
+    path.write_text("".join(entry.format(name, receiver.url) for name in ("busy", "gone")))
+    return path
 
 
 async def be_slow(port):
@@ -97,6 +117,8 @@ async def scrape(http, wanted):
 async def test_every_metric_of_the_table_moves(server, free_port, redis_server, tmp_path):
     log = redis_server("--appendonly", "yes", "--maxmemory-policy", "noeviction")
     (tmp_path / "proxy.pem").write_bytes(certificate(datetime.datetime(2040, 1, 1)))
+    receiver = Receiver()
+    hooks = await tell_two(receiver, tmp_path)
     plans = (Plan(status=500), Plan(**ANSWER), Plan(texts=["One ", "two"], stall_after=1))
     async with Upstream(*plans) as upstream, httpx.AsyncClient(trust_env=False) as plain:
         target = await asyncio.to_thread(
@@ -109,6 +131,10 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
             memory_high_water_bytes="100000000000",
             cache_url=f"redis://127.0.0.1:{free_port}/0",
             log_url=log.url,
+            webhooks=str(hooks),
+            webhook_secret=SECRET,
+            allow_http="true",
+            allow_private_addresses="true",
             watched_certificates=str(tmp_path / "proxy.pem"),
             send_buffer_bytes="4096",
             slow_client_s="0.2",
@@ -116,6 +142,7 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
             model_concurrency="1",
             max_queued_answers="1",
         )
+        await put_dead_letter(target.folder)
         await drive(target.url)
         waiting = await judge_while_the_store_is_locked(target.url, target.folder)
         slow = await be_slow(target.port)
@@ -136,7 +163,8 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
             target.signal(signal.SIGSTOP)  # as if its loop were held up
             await asyncio.sleep(0.2)
             target.signal(signal.SIGCONT)
-            wanted = (closed, lag, blocked)
+            counted = [f"{PREFIX}{name}" for name in ("webhooks_waiting", "webhooks_dead")]
+            wanted = (closed, lag, blocked, *counted)
             found = await scrape(http, lambda sums: all(sums.get(name) for name in wanted))
             slow.close()
         found = {name: value or waiting.get(name, 0) for name, value in found.items()}
@@ -146,3 +174,4 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
         ]
         assert still == []
         assert "key-canary" not in target.log()
+    await receiver.stop()
