@@ -12,6 +12,7 @@ from importlib.metadata import version
 from uuid import uuid4
 
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from prompts.library import PromptLibrary
 from protocol.events import Limits, SessionFacts
@@ -27,9 +28,11 @@ from server.answering.service import Answering
 from server.answering.ticker import FrameTicker
 from server.config.settings import Settings
 from server.endpoints.doorkeeper import Doorkeeper
+from server.endpoints.entrance import Entrance
 from server.endpoints.node import Node
 from server.endpoints.origins import OriginRule
 from server.endpoints.peers import read_networks
+from server.endpoints.probes import metrics_endpoint
 from server.endpoints.rates import Rates
 from server.endpoints.routes import build_routes
 from server.endpoints.socket import SUBPROTOCOL
@@ -226,7 +229,7 @@ def _make_node(
         answering=answering,
         search=ProductSearch(plan.catalog),
         manuals=library,
-        origins=OriginRule(settings.origins),
+        origins=OriginRule(settings.origins, settings.hosts),
         keys=plan.keys,
         feedback=feedback,
         metrics=plan.metrics,
@@ -272,6 +275,16 @@ def session_facts(settings: Settings, prompts: PromptLibrary) -> SessionFacts:
     )
 
 
-def build_app(node: Node, readiness: Readiness) -> Starlette:
-    """Return the ASGI application."""
-    return Starlette(routes=build_routes(node, readiness.look, SERVER_VERSION))
+def build_app(node: Node, readiness: Readiness, metrics_port: int | None = None) -> Entrance:
+    """Return the ASGI application; `metrics_port` is where `/metrics` alone is served, if any."""
+    settings = readiness.settings
+    metrics = metrics_endpoint(node, settings.metrics_token, own_port=metrics_port is not None)
+    routes = build_routes(
+        node, readiness.look, SERVER_VERSION, metrics=None if metrics_port else metrics
+    )
+    return Entrance(
+        Starlette(routes=routes),
+        settings.hosts,
+        metrics_app=Starlette(routes=[Route("/metrics", metrics)]) if metrics_port else None,
+        metrics_port=metrics_port,
+    )

@@ -30,7 +30,7 @@ class Readiness:
     ) -> None:
         self.store = store
         self._memory = memory or MemoryGuard()
-        self._settings = settings
+        self.settings = settings
         self._chain = chain
         self._found: list[Dependency] = []
         self._looked_at = float("-inf")
@@ -47,10 +47,10 @@ class Readiness:
     async def _look(self) -> list[Dependency]:
         found = [Dependency("model", True, ",".join(self._chain.names), required=True)]
         found.append(await self._look_at_store())
-        if self._settings.cache_url:
-            found.append(await _ask("cache", check_cache, self._settings.cache_url))
-        if self._settings.log_url:
-            found.append(await _ask("log", check_log, self._settings.log_url))
+        if self.settings.cache_url:
+            found.append(await _ask("cache", check_cache, self.settings.cache_url))
+        if self.settings.log_url:
+            found.append(await _ask("log", check_log, self.settings.log_url))
         return found
 
     def _look_at_memory(self) -> Dependency:

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from server.app import build_app, open_node
 from server.config.settings import Settings
-from server.deadlines import CLOSE_TIMEOUT_S, HttpProtocol, SocketProtocol
+from server.deadlines import CLOSE_TIMEOUT_S, HEAD_S, HttpProtocol, SocketProtocol
 from server.endpoints.node import Node
 from server.plan import Plan
 from server.sampling import sample_for_ever
@@ -33,7 +33,17 @@ class ListenError(Exception):
 
 def listen(settings: Settings) -> socket.socket:
     """Return a socket that listens as the settings say; raises `ListenError`."""
-    host, port = settings.host, settings.port
+    return _listen(settings.host, settings.port, "--host and --port (--port 0 takes a free one)")
+
+
+def listen_for_metrics(settings: Settings) -> socket.socket | None:
+    """Return the socket for `/metrics` alone, if the settings name a port; raises `ListenError`."""
+    if not settings.metrics_port:
+        return None
+    return _listen(settings.host, settings.metrics_port, "MANICULE_METRICS_PORT")
+
+
+def _listen(host: str, port: int, choice: str) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -44,20 +54,20 @@ def listen(settings: Settings) -> socket.socket:
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:
+        reason = error.strerror or error
         raise ListenError(
-            f"Cannot listen on {host}:{port}: {error.strerror or error}. "
-            "Choose another with --host and --port (--port 0 takes a free one)."
+            f"Cannot listen on {host}:{port}: {reason}. Choose another with {choice}."
         ) from None
     sock.setblocking(False)
     return sock
 
 
-def address_of(sock: socket.socket) -> str:
+def address_of(sock: socket.socket, scheme: str = "http") -> str:
     """Return the socket's address as a URL for people."""
     host, port = sock.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - shown, not listened on
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class FatalError(Exception):
@@ -65,17 +75,42 @@ class FatalError(Exception):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers, which would cut running answers."""
+    """uvicorn without its own signal handlers, which would cut running answers.
+
+    Of its sockets the first is the server's, with TLS if that is set; others are plain.
+    """
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, with an end to TLS handshakes too, which uvicorn leaves open for a minute."""
+        await self.lifespan.startup()
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
 
-async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve on `sock` until SIGTERM or SIGINT; `announce` is called when ready."""
+        def protocol() -> asyncio.Protocol:
+            return HttpProtocol(self.config, self.server_state, self.lifespan.state, loop)
+
+        self.servers = []
+        for sock in sockets or []:
+            handshake_s = HEAD_S if tls else None
+            server = await loop.create_server(
+                protocol, sock=sock, ssl=tls, ssl_handshake_timeout=handshake_s, backlog=BACKLOG
+            )
+            self.servers.append(server)
+            tls = None
+        self.started = True
+
+
+async def serve(plan: Plan, socks: list[socket.socket], announce: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is called when ready.
+
+    The first of the sockets is the server's, a second one that of `/metrics`.
+    """
     async with open_node(plan) as (node, readiness):
-        app = build_app(node, readiness)
+        metrics_port = socks[1].getsockname()[1] if len(socks) > 1 else None
+        app = build_app(node, readiness, metrics_port)
         server = _Server(_uvicorn_config(app, plan.settings))
         tasks = [
             asyncio.create_task(_warm(plan, node), name="warm-manuals"),
@@ -91,7 +126,7 @@ async def serve(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -
         with departure.on_signals(), contextlib.closing(watch):
             watch.start()
             announce()
-            await server.serve(sockets=[sock])
+            await server.serve(sockets=socks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -120,6 +155,8 @@ def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=int(CLOSE_TIMEOUT_S),
     )
 

@@ -21,6 +21,7 @@ import structlog
 from prompts.library import PromptError
 from server.app import SERVER_VERSION
 from server.cli.text import one_line
+from server.config.checks import is_loopback
 from server.config.places import store_url
 from server.config.read import SettingsError
 from server.config.rows import hide_secret
@@ -29,7 +30,7 @@ from server.llm.chain import ChainError
 from server.llm.prices import PriceTableError
 from server.manuals.products import CatalogError
 from server.plan import Plan, make_plan
-from server.serving import FatalError, ListenError, address_of, listen, serve
+from server.serving import FatalError, ListenError, address_of, listen, listen_for_metrics, serve
 from server.storage.checks import check_cache, check_log
 from server.storage.migrating import MigrationError
 from server.storage.store import StoreUnavailableError
@@ -49,7 +50,7 @@ def run_server(settings: Settings) -> int:
     configure_logs(settings.log_level, log_form(settings))
     try:
         plan = make_plan(settings)
-        sock = listen(settings)
+        socks = [sock for sock in (listen(settings), listen_for_metrics(settings)) if sock]
     except (CatalogError, PromptError, SettingsError, WebhookError) as error:
         return _complain(error.problems, CONFIGURATION)
     except (ChainError, PriceTableError) as error:
@@ -59,11 +60,13 @@ def run_server(settings: Settings) -> int:
     except OSError as error:
         what = f"{error.filename}: {error.strerror}. Check the path and its permissions."
         return _complain([what], FAILED)
+    if not (is_loopback(settings.host) or settings.tls_certificate or settings.trusted_proxies):
+        log.warning("no_tls", remedy="Set a TLS certificate, or trusted proxies that end TLS.")
     log.info("starting", version=SERVER_VERSION, **_changed(settings))
     if settings.workers == 1:
-        return _serve_here(plan, sock, lambda: _announce(plan, sock))
-    _announce(plan, sock)
-    return _Workers(plan, sock).run()
+        return _serve_here(plan, socks, lambda: _announce(plan, socks))
+    _announce(plan, socks)
+    return _Workers(plan, socks).run()
 
 
 def _changed(settings: Settings) -> dict[str, object]:
@@ -85,11 +88,11 @@ def _complain(problems: tuple[str, ...] | list[str], code: int) -> int:
     return code
 
 
-def _serve_here(plan: Plan, sock: socket.socket, announce: Callable[[], None]) -> int:
+def _serve_here(plan: Plan, socks: list[socket.socket], announce: Callable[[], None]) -> int:
     async def run() -> None:
         warning = asyncio.create_task(_warn_of_services(plan.settings), name="warn-of-services")
         try:
-            await serve(plan, sock, announce)
+            await serve(plan, socks, announce)
         finally:
             warning.cancel()
             await asyncio.gather(warning, return_exceptions=True)
@@ -134,8 +137,9 @@ async def _warn_of_services(settings: Settings) -> None:
                 )
 
 
-def _announce(plan: Plan, sock: socket.socket) -> None:
-    settings, page = plan.settings, address_of(sock)
+def _announce(plan: Plan, socks: list[socket.socket]) -> None:
+    settings = plan.settings
+    page = address_of(socks[0], "https" if settings.tls_certificate else "http")
     source = settings.manuals or settings.catalog or "demo catalog"
     number = len(plan.catalog)
     lines = [
@@ -148,6 +152,8 @@ def _announce(plan: Plan, sock: socket.socket) -> None:
         f"  cache     {hide_secret(settings.cache_url) if settings.cache_url else 'in process'}",
         f"  data      {settings.data_dir.absolute()}",
     ]
+    if len(socks) > 1:
+        lines.append(f"  metrics   {address_of(socks[1])}/metrics")
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
     sys.stdout.flush()
 
@@ -160,9 +166,9 @@ def printable(line: str) -> str:
 class _Workers:
     """The processes that share the socket. Their parent serves nothing itself."""
 
-    def __init__(self, plan: Plan, sock: socket.socket) -> None:
+    def __init__(self, plan: Plan, socks: list[socket.socket]) -> None:
         self._plan = plan
-        self._sock = sock
+        self._socks = socks
         self._started: dict[int, float] = {}
         self._stopping = False
         self._code = 0
@@ -207,7 +213,7 @@ class _Workers:
             os.setpgrp()  # Ctrl-C reaches the parent only, which passes it on once
             os.close(self._lifeline[1])
             threading.Thread(target=self._watch_parent, name="watch-parent", daemon=True).start()
-            code = _serve_here(self._plan, self._sock, lambda: None)
+            code = _serve_here(self._plan, self._socks, lambda: None)
         except Exception:
             log.exception("worker_failed")
         finally:

@@ -52,6 +52,13 @@ def _check_listening(settings: Settings, name_of: Callable[[str], str]) -> Itera
                 f"{name_of('origins')}: {origin[:80]!r} is not an origin. Write scheme and host, "
                 "such as https://app.example.com, without path, slash at the end or *."
             )
+    for host in settings.hosts:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+            yield f"{name_of('hosts')}: {host[:80]!r} is no host name. Write it without port or *."
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        yield f"{name_of('tls_certificate')}: certificate and key go together. Set both or none."
+    if settings.metrics_port and settings.metrics_port == settings.port:
+        yield f"{name_of('metrics_port')}: is the server's own port. Choose another, or 0."
     for network in settings.trusted_proxies:
         try:
             ipaddress.ip_network(network)

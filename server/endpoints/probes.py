@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.endpoints.errors import DATA_HEADERS
+from protocol.errors import EventError
+from server.endpoints.errors import DATA_HEADERS, error_response
 from server.endpoints.node import Node
 
 
@@ -61,10 +63,18 @@ def ready_endpoint(node: Node, look: Callable[[], Awaitable[list[Dependency]]]) 
     return endpoint
 
 
-def metrics_endpoint(node: Node) -> HTTPEndpoint:
-    """Return the endpoint for `/metrics`."""
+def metrics_endpoint(node: Node, token: str = "", *, own_port: bool = False) -> HTTPEndpoint:
+    """Return the endpoint for `/metrics`.
 
-    async def endpoint(_request: Request) -> Response:
+    `token` opens it. Without one its own port is open, for the network guards that; beside the
+    other routes it takes a viewer's key, where there are keys.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        if not _may_scrape(request, node, token, own_port=own_port):
+            node.metrics.count("errors_total", "unauthorized")
+            message = "Send the metrics token, or a viewer's key, as `Authorization: Bearer`"
+            return error_response(EventError("unauthorized", message))
         node.metrics.set("manual_memory_bytes", node.manuals.size_bytes)
         return Response(
             node.metrics.render(),
@@ -72,6 +82,16 @@ def metrics_endpoint(node: Node) -> HTTPEndpoint:
         )
 
     return endpoint
+
+
+def _may_scrape(request: Request, node: Node, token: str, *, own_port: bool) -> bool:
+    said = request.headers.get("authorization", "").encode()
+    if token and hmac.compare_digest(said, f"Bearer {token}".encode()):
+        return True
+    if own_port or node.keys.is_open:
+        return not token
+    principal = node.keys.of_connection(request)
+    return principal is not None and principal.may("viewer")
 
 
 def document_endpoint(document: object) -> HTTPEndpoint:

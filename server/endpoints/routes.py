@@ -19,9 +19,9 @@ from server.endpoints.openapi import build_openapi
 from server.endpoints.pages import page_routes
 from server.endpoints.probes import (
     Dependency,
+    HTTPEndpoint,
     document_endpoint,
     health,
-    metrics_endpoint,
     ready_endpoint,
 )
 from server.endpoints.responses import create_endpoint, events_endpoint
@@ -37,8 +37,14 @@ from server.endpoints.tickets_api import ticket_endpoint
 Look = Callable[[], Awaitable[list[Dependency]]]
 
 
-def build_routes(node: Node, look: Look, version: str) -> list[BaseRoute]:
-    """Return every door of the server; `look` gives what `/ready` says of the dependencies."""
+def build_routes(
+    node: Node, look: Look, version: str, *, metrics: HTTPEndpoint | None = None
+) -> list[BaseRoute]:
+    """Return every door of the server.
+
+    `look` gives what `/ready` says of the dependencies. `metrics` is the endpoint of `/metrics`
+    unless that has a port of its own.
+    """
     return [
         WebSocketRoute("/ws", socket_endpoint(node)),
         Route("/v1/tickets", ticket_endpoint(node), methods=["POST"]),
@@ -55,7 +61,7 @@ def build_routes(node: Node, look: Look, version: str) -> list[BaseRoute]:
         Route("/api/rlhf/export/training-data", export_endpoint(node)),
         Route("/health", health),
         Route("/ready", ready_endpoint(node, look)),
-        Route("/metrics", metrics_endpoint(node)),
+        *([Route("/metrics", metrics)] if metrics else []),
         Route("/asyncapi.json", document_endpoint(build_document(version))),
         Route("/openapi.json", document_endpoint(build_openapi(version))),
         *page_routes(),

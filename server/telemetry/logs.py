@@ -20,8 +20,14 @@ _QUIET = {
 }
 
 
-# What strangers could have written as often as they like, the first with a stack.
-_NO_NEWS = ("Invalid UTF-8 sequence", "Invalid HTTP request", "Unsupported upgrade request")
+# What strangers could have written as often as they like, the first with a stack. The last is told
+# of each handshake that was refused.
+_NO_NEWS = (
+    "Invalid UTF-8 sequence",
+    "Invalid HTTP request",
+    "Unsupported upgrade request",
+    "ASGI callable returned without completing handshake",
+)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

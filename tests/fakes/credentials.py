@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import functools
 import hashlib
 import hmac
 import json
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from cryptography.x509.oid import NameOID
 
 SECRET = "a-secret-of-at-least-32-characters"
 NOW = 1_790_000_000.0
@@ -77,3 +85,24 @@ def jwks(*keys: dict) -> str:
 def digest_of(key: str) -> str:
     """The name of an API key in the audit log."""
     return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def certificate(name: str) -> tuple[bytes, bytes]:
+    """A certificate for a host that signs itself, and its key, both PEM."""
+    key = ec_key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return made.public_bytes(Encoding.PEM), private

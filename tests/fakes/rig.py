@@ -396,14 +396,15 @@ async def serving(rig: Rig, **fields):
     from server.app import build_app
     from server.config.settings import Settings
     from server.readiness import Readiness
-    from server.serving import _Server, _uvicorn_config, address_of, listen
+    from server.serving import _Server, _uvicorn_config, address_of, listen, listen_for_metrics
 
     settings = Settings(port=0, model="scripted", **fields)
     sock = listen(settings)
-    server = _Server(
-        _uvicorn_config(build_app(rig.node, Readiness(settings, rig.chain, rig.store)), settings)
-    )
-    task = asyncio.create_task(server.serve(sockets=[sock]))
+    readiness = Readiness(settings, rig.chain, rig.store)
+    app = build_app(rig.node, readiness, settings.metrics_port or None)
+    server = _Server(_uvicorn_config(app, settings))
+    socks = [one for one in (sock, listen_for_metrics(settings)) if one is not None]
+    task = asyncio.create_task(server.serve(sockets=socks))
     try:
         yield address_of(sock)
     finally:

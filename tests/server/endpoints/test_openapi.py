@@ -16,6 +16,7 @@ from server.datasets.formats import FORMATS
 from server.endpoints.openapi import build_openapi
 from server.endpoints.operations import FORMAT, OPERATIONS
 from server.endpoints.principals import KeyRing
+from server.endpoints.probes import metrics_endpoint
 from server.endpoints.routes import build_routes
 from server.readiness import Readiness
 from server.storage.store import Filter
@@ -68,7 +69,12 @@ def fits(value, schema: dict) -> bool:
 
 async def test_every_route_is_in_it_and_the_reverse():
     async with Rig() as rig:
-        routes = build_routes(rig.node, Readiness(Settings(), rig.chain, rig.store).look, "0")
+        routes = build_routes(
+            rig.node,
+            Readiness(Settings(), rig.chain, rig.store).look,
+            "0",
+            metrics=metrics_endpoint(rig.node),
+        )
     served = set()
     for route in routes:
         assert isinstance(route, Route | WebSocketRoute)

@@ -18,7 +18,7 @@ MATRIX = (
     ("GET", "/api/rlhf/analytics/user/u1/stats", "annotator"),
     ("GET", "/api/rlhf/export/training-data", "admin"),
 )
-OPEN = ("/health", "/ready", "/metrics", "/asyncapi.json", "/openapi.json")
+OPEN = ("/health", "/ready", "/asyncapi.json", "/openapi.json")
 
 
 async def test_each_role_may_what_it_may():
