@@ -8,7 +8,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance lint format lock web web-check monitoring demo-manuals clean \
+.PHONY: help run fleet test conformance lint format lock web web-check monitoring manifests demo-manuals clean \
 	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-feedback bench-exports
 
 help: ## Show what there is
@@ -17,9 +17,14 @@ help: ## Show what there is
 run: $(VENV)/.run ## Start the server with demo manuals; ARGS="--port 9000" passes options
 	@$(BIN)/manicule serve $(ARGS)
 
+fleet: $(VENV)/.dev ## Start three nodes, balancer, Redis and PostgreSQL on this machine
+	@scripts/require-haproxy
+	@$(BIN)/python scripts/fleet.py $(ARGS)
+
 test: $(VENV)/.dev ## Run every test against real servers
 	@scripts/require-chromium
 	@scripts/require-prometheus
+	@scripts/require-haproxy
 	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 conformance: $(VENV)/.dev ## Run Autobahn's WebSocket cases against our stack (needs Python 2.7)
@@ -47,6 +52,9 @@ web-check: ## Prove that the built page equals its sources (needs Node)
 
 monitoring: $(VENV)/.dev ## Build dashboards, operator rules and docs/metrics.md from their tables
 	$(BIN)/python scripts/write_metrics_doc.py
+
+manifests: $(VENV)/.dev ## Compare the Kubernetes manifests with what kubectl makes of them (needs kubectl)
+	$(BIN)/python scripts/check_manifests.py
 
 demo-manuals: $(VENV)/.dev ## Build the demo manuals' PDFs from their sources
 	$(BIN)/python scripts/build_demo_manuals.py

@@ -54,6 +54,7 @@ from server.storage.rate_limits import RateLimits
 from server.storage.redis_client import RedisClient
 from server.storage.redis_journal import RedisJournal
 from server.telemetry.metrics import Metrics
+from server.telemetry.tracing import Tracer, open_tracer
 from server.upkeep import open_record
 
 DAY_MS = 86_400_000
@@ -81,7 +82,9 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
         flights = Flights(plan.chain, answer_cache, plan.prices, metrics, admission)
         stack.push_async_callback(plan.chain.aclose)
         stack.push_async_callback(flights.aclose)
-        feedback = await _open_feedback(plan, stack)
+        tracer = open_tracer(settings.trace_url, version=SERVER_VERSION, ratio=settings.trace_ratio)
+        stack.push_async_callback(tracer.aclose)
+        feedback = await _open_feedback(plan, tracer, stack)
         machinery = Machinery(
             preparer=_make_preparer(plan, library),
             cache=answer_cache,
@@ -121,7 +124,7 @@ def _open_caches(settings: Settings, metrics: Metrics) -> Caches:
     )
 
 
-async def _open_feedback(plan: Plan, stack: AsyncExitStack) -> Feedback:
+async def _open_feedback(plan: Plan, tracer: Tracer, stack: AsyncExitStack) -> Feedback:
     settings, metrics = plan.settings, plan.metrics
 
     def count(event: str) -> None:
@@ -149,6 +152,7 @@ async def _open_feedback(plan: Plan, stack: AsyncExitStack) -> Feedback:
         retention_ms=settings.feedback_retention_days * DAY_MS,
         wall_clock=time.time,
         on_ack=lambda seconds: metrics.observe("feedback_ack_seconds", seconds),
+        tracer=tracer,
     )
 
 

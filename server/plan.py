@@ -20,6 +20,7 @@ from server.manuals.folder import catalog_from_folder
 from server.manuals.products import Catalog
 from server.telemetry.memory import MemoryGuard, find_marks
 from server.telemetry.metrics import Metrics
+from server.telemetry.tracing import can_send
 from server.webhooks.endpoints import Endpoint, read_endpoints
 
 
@@ -59,6 +60,9 @@ def make_plan(settings: Settings) -> Plan:
     Raises `CatalogError`, `PromptError`, `ChainError`, `PriceTableError`, `WebhookError` or
     `OSError`, each with a message for the operator.
     """
+    if settings.trace_url and not can_send():
+        what = "MANICULE_TRACE_URL: needs the extra: pip install 'manicule[tracing]'"
+        raise SettingsError([what])
     metrics = Metrics()
     return Plan(
         settings=settings,

@@ -9,6 +9,7 @@ from server.answering.admission import Admission, Standing
 from server.answering.answer_cache import FORMAT_VERSION, AnswerCache, CachedAnswer
 from server.answering.bills import Bill, bill_of, charges_of
 from server.answering.model_run import ModelRun
+from server.answering.model_spans import traced
 from server.llm.chain import Attempt, Chain, ChainEvent, Ended, Reset
 from server.llm.port import Finish, ModelRequest, TextDelta
 from server.llm.prices import Prices
@@ -50,7 +51,9 @@ class Flights:
             run.place.press(standing.priority)
             return run, True
         place = self._admission.enter(standing)
-        run = ModelRun(self._chain.stream(request), self._landing(key, request), place)
+        run = ModelRun(
+            traced(self._chain.stream(request), request), self._landing(key, request), place
+        )
         run.join()
         if key is not None:
             self._by_key[key] = run

@@ -20,6 +20,7 @@ from server.manuals.context import Context, choose_context, render_manual
 from server.manuals.library import Library, ManualView, Progress
 from server.manuals.products import Catalog
 from server.telemetry.metrics import Metrics
+from server.telemetry.tracing import span
 
 # A follow-up such as "and then?" names nothing to look for: below this many content words the
 # question before it is looked up too.
@@ -99,7 +100,9 @@ class Preparer:
         view = await self._library.get(question.product.id, question.product.manual, on_progress)
         self._metrics.count("manual_requests_total", view.status)
         got_manual = self._clock()
-        context = self._choose(question, view)
+        with span("retrieve", **{"gen_ai.operation.name": "retrieval"}) as retrieving:
+            context = self._choose(question, view)
+            retrieving.set({"manicule.passages": len(context.passages) if context else 0})
         chosen = self._clock()
         self._metrics.observe("retrieval_seconds", chosen - got_manual)
         request = self._write(question, context)

@@ -235,6 +235,14 @@ class Settings(AccessSettings):
         choices=("json", "console", "auto"),
     )
 
+    trace_url: str = setting(
+        "",
+        "OpenTelemetry collector that spans are sent to (OTLP over HTTP), such as "
+        "http://localhost:4318/v1/traces; needs the extra `tracing`.",
+    )
+    trace_ratio: float = setting(
+        1.0, "Part of the answers that is traced, where the caller has not decided.", low=0, high=1
+    )
     watched_certificates: tuple[str, ...] = setting(
         (),
         "Certificate files (PEM) whose end is shown as a metric, so that an alert comes in time: "

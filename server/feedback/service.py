@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from protocol.errors import EventError
 from protocol.messages import FeedbackCreate
@@ -14,6 +15,7 @@ from server.feedback.outcomes import Ack
 from server.feedback.writer import Writer
 from server.storage.records import InteractionRow
 from server.storage.store import Store, StoreUnavailableError
+from server.telemetry.tracing import NO_TRACER, Tracer, Value, heard, using
 
 # Answers whose facts are at hand without a look-up: feedback mostly comes right after the answer,
 # perhaps before its interaction is committed.
@@ -37,7 +39,9 @@ class Feedback:
         wall_clock: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
         on_ack: Callable[[float], None] = lambda seconds: None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self.store = store
         self._clock = clock
         self._on_ack = on_ack
@@ -77,9 +81,23 @@ class Feedback:
             weight=self._caps.weight(principal, now_ms),
             retention_ms=self._retention_ms,
         )
-        ack = await self._writer.submit(row, min_level=event.min_level)
+        with self._traced(row.response_id, row.action):
+            ack = await self._writer.submit(row, min_level=event.min_level)
         self._on_ack(self._clock() - began)
         return ack
+
+    @contextmanager
+    def _traced(self, response_id: str, action: str) -> Iterator[None]:
+        names: dict[str, Value] = {"manicule.response_id": response_id, "manicule.action": action}
+        root = self._tracer.begin("feedback", names, traceparent=heard())
+        try:
+            with using(root):
+                yield
+        except EventError as error:
+            root.fail(error.code)
+            raise
+        finally:
+            root.end()
 
     async def _known(self, event: FeedbackCreate, tenant: str) -> AnswerFacts | None:
         recent = self._recent.get((tenant, event.response_id))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from protocol.errors import EventError
 from server.feedback.outcomes import Ack, Level
 from server.storage.records import AnyRow, FeedbackRow, encode_row
+from server.telemetry.tracing import Span, current
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +23,7 @@ class Waiting:
     min_level: Level
     queued_at: float
     settled: bool = False
+    span: Span = field(default_factory=lambda: current().child("write", {}))
 
     @property
     def awaited(self) -> bool:
@@ -113,6 +115,9 @@ class WaitingRows:
         if waiting.settled:
             return False
         waiting.settled = True
+        if not isinstance(outcome, Ack):
+            waiting.span.fail(outcome.code)
+        waiting.span.end()
         self.rows -= 1
         self._bytes[waiting.awaited] -= len(waiting.data)
         future = waiting.future

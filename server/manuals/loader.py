@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from server.manuals.documents import ManualError, ManualSource
 from server.manuals.extract import Extractor, sniff
 from server.manuals.fetch import Fetched, Fetcher, NotModified, read_file
 from server.manuals.sources import Loaded, OnProgress, Progress, Unchanged
+from server.telemetry.tracing import span
 
 BACKUP_MARK = "backup:"
 """In front of the etag of a manual that came from its backup address, where alone it means
@@ -66,7 +68,10 @@ class Loader:
             on_progress(Progress("fetching", done, total))
 
         on_bytes(0, None)  # a source may take long before its first byte
-        fetched = await self._fetcher.fetch(url, etag=etag, on_bytes=on_bytes)
+        with span("fetch", **{"server.address": urlsplit(url).hostname or ""}) as fetching:
+            fetched = await self._fetcher.fetch(url, etag=etag, on_bytes=on_bytes)
+            if isinstance(fetched, Fetched):
+                fetching.set({"manicule.bytes": len(fetched.data)})
         if isinstance(fetched, NotModified):
             return Unchanged()
         return await self._extract(source, fetched, on_progress)
@@ -94,7 +99,10 @@ class Loader:
             content_type=fetched.content_type,
             name=fetched.url,
         )
-        return Loaded(await self._extractor.extract(fetched.data, kind, on_page), fetched.etag)
+        with span("extract", **{"manicule.kind": kind}) as extracting:
+            extracted = await self._extractor.extract(fetched.data, kind, on_page)
+            extracting.set({"manicule.pages": len(extracted.pages)})
+        return Loaded(extracted, fetched.etag)
 
 
 def _file_state(path: Path) -> str:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import orjson
 import structlog
 
+from server.telemetry.tracing import current
+
 # Noise of libraries that would repeat what our own events say.
 _QUIET = {
     "uvicorn.access": logging.WARNING,
@@ -39,6 +41,14 @@ def _dump(event: dict[str, Any], **_: object) -> str:
     return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+def _add_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Name the trace that a line belongs to, so that one leads to the other."""
+    span = current()
+    if span.trace_id:
+        event["trace_id"], event["span_id"] = span.trace_id, span.span_id
+    return event
+
+
 def configure_logs(level: str, form: Literal["json", "console"]) -> None:
     """Send all logs of the process to standard error in one form.
 
@@ -48,6 +58,7 @@ def configure_logs(level: str, form: Literal["json", "console"]) -> None:
     logging.raiseExceptions = False
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -1,50 +1,52 @@
-"""Everything that the caches do works for a user who may do nothing else."""
+"""Everything that the product does works for users who may do nothing else (kubernetes/redis)."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from pathlib import Path
 
 import pytest
 import redis
 
 from server.storage.caches import open_caches
-from server.storage.checks import check_cache
+from server.storage.checks import check_cache, check_log
 from server.storage.leases import keeping
 from server.storage.once import RedisOnce
 from server.storage.rate_limits import Rate
 from server.storage.redis_client import RedisClient
+from server.storage.redis_journal import RedisJournal
 from server.storage.shared_lists import RedisList
 from server.storage.texts import StoredText, fingerprint
 
-COMMANDS = (
-    "get set del strlen hstrlen hmget hset pexpire exists touch getrange "
-    "incrby decrby scard smembers sadd zincrby zremrangebyrank zrevrange "
-    "ping info hello auth select client|tracking"
-)
-KEYS = (
-    "~doc_text:*",
-    "~doc_meta:*",
-    "~answer:*",
-    "~lease:*",
-    "~manual_hits",
-    "~rate:*",
-    "~once:*",
-    "~manicule:revoked",
-)
+FOLDER = Path(__file__).parents[2] / "kubernetes" / "redis"
 
 
 @pytest.fixture
-def limited_url(redis_server):
-    server = redis_server()
-    rules = ["reset", "on", ">canary", *KEYS, *(f"+{name}" for name in COMMANDS.split())]
-    server.run("ACL", "SETUSER", "manicule", *rules)
-    return f"redis://manicule:canary@127.0.0.1:{server.port}/0"
+def configured(redis_server, tmp_path):
+    """Starts a Redis as the pod of that name does; gives its URL for the server's user."""
+
+    def start(name):
+        users = (FOLDER / f"{name}-users.acl").read_text().replace("PASSWORD", "canary")
+        (tmp_path / "users.acl").write_text(users)
+        conf = (FOLDER / f"{name}.conf").read_text()
+        conf = conf.replace("/run/redis/users.acl", str(tmp_path / "users.acl"))
+        (tmp_path / "redis.conf").write_text(
+            re.sub(r"^dir .*$", f"dir {tmp_path}", conf, flags=re.M)
+        )
+        server = redis_server(start=False)
+        server.options = ("--include", str(tmp_path / "redis.conf"))
+        server.start()
+        return f"redis://manicule:canary@127.0.0.1:{server.port}/0"
+
+    return start
 
 
-async def test_s26_the_caches_need_no_dangerous_command_and_no_script(limited_url):
+async def test_s26_the_caches_need_no_dangerous_command_and_no_script(configured):
+    url = configured("cache")
     faults = []
-    caches = open_caches(limited_url, text_bytes=1000, answer_bytes=1000, on_fault=faults.append)
+    caches = open_caches(url, text_bytes=1000, answer_bytes=1000, on_fault=faults.append)
     told = []
     caches.invalidations.listen(told.append)
     await caches.start()
@@ -69,16 +71,35 @@ async def test_s26_the_caches_need_no_dangerous_command_and_no_script(limited_ur
     await caches.popularity.add({"x": 1})
     assert await caches.popularity.top(1) == ["x"]
     assert [bool((await caches.limits.take([Rate("a", 1)])).retry_after_s) for _ in "ab"] == [0, 1]
-    other = open_caches(limited_url, text_bytes=1000, answer_bytes=1000, on_fault=faults.append)
+    other = open_caches(url, text_bytes=1000, answer_bytes=1000, on_fault=faults.append)
     assert (await other.limits.take([Rate("a", 1)])).retry_after_s  # and puts a token back
     await other.aclose()
     await caches.aclose()
     assert faults == []
-    assert all(finding.ok for finding in await check_cache(limited_url))
+    assert [finding for finding in await check_cache(url) if not finding.ok] == []
 
 
-async def test_s26_tickets_and_revocations_need_no_more(limited_url):
-    client = RedisClient(limited_url)
+async def test_s26_the_log_takes_and_gives_back_what_is_acknowledged(configured):
+    url = configured("log")
+    assert [finding for finding in await check_log(url) if not finding.ok] == []
+    client = RedisClient(url)
+    journal = RedisJournal(client)
+    assert await journal.unfit() is None
+    await journal.append([b"one", b"two"])
+    assert await journal.size() == 2
+    assert await journal.oldest_ms() is not None
+    [first, second] = await journal.fresh("a", 10)
+    assert [entry.id for entry in await journal.own("a", 10)] == [first.id, second.id]
+    assert [entry.id for entry in await journal.claim("b", 10, idle_ms=0)] == [first.id, second.id]
+    await journal.done([first.id, second.id])
+    assert await journal.size() == 0
+    await journal._look_for_gap()
+    await client.aclose()
+
+
+@pytest.mark.parametrize("name", ["cache", "log"])
+async def test_s26_tickets_and_revocations_need_no_more(configured, name):
+    client = RedisClient(configured(name))
     once, revoked = RedisOnce(client), RedisList(client)
     assert [await once.take("ticket:a", ttl_s=30) for _ in range(2)] == [True, False]
     assert await revoked.add("sub:ada")
@@ -86,12 +107,34 @@ async def test_s26_tickets_and_revocations_need_no_more(limited_url):
     await client.aclose()
 
 
-@pytest.mark.parametrize(
-    "command", ["EVAL return(1) 0", "FLUSHALL", "CONFIG GET maxmemory", "KEYS *", "GET other"]
-)
-def test_s26_that_user_may_do_nothing_else(limited_url, command):
+@pytest.mark.parametrize("name", ["cache", "log"])
+def test_s26_that_user_may_do_nothing_else(configured, name):
+    with redis.Redis.from_url(configured(name)) as client:
+        for command in (
+            "EVAL return(1) 0",
+            "FLUSHALL",
+            "FLUSHDB",
+            "CONFIG GET maxmemory",
+            "KEYS *",
+            "SCAN 0",
+            "GET other",
+            "XTRIM manicule:journal MAXLEN 0",
+            "SHUTDOWN",
+            "ACL LIST",
+        ):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split())
+
+
+@pytest.mark.parametrize("name", ["cache", "log"])
+def test_s26_without_a_password_nobody_gets_in_and_a_probe_may_ping_only(configured, name):
+    port = configured(name).rsplit(":", 1)[1].partition("/")[0]
     with (
-        redis.Redis.from_url(limited_url) as client,
-        pytest.raises(redis.exceptions.NoPermissionError),
+        redis.Redis(port=int(port)) as nobody,
+        pytest.raises(redis.exceptions.AuthenticationError),
     ):
-        client.execute_command(*command.split())
+        nobody.ping()
+    with redis.Redis(port=int(port), username="probe", password="none") as probe:
+        assert probe.ping()
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            probe.get("doc_text:x")
