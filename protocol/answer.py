@@ -94,6 +94,10 @@ class AnswerStream:
         )
         return self.take()
 
+    def take_over(self) -> None:
+        """Go on with an answer that another node opened; its events begin with this epoch."""
+        self._step("taken_over")
+
     def report(
         self,
         stage: Stage,

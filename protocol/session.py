@@ -42,10 +42,6 @@ MAX_BAD_FRAMES = 10
 
 # What this server does not keep yet, and the error that says so.
 UNSERVED: dict[type[AnyClientEvent], tuple[ErrorCode, str]] = {
-    ResponseResume: (
-        "response_not_found",
-        "This server keeps no answer log (`resumable` is false); ask the question again",
-    ),
     ResponseRegenerate: (
         "response_not_found",
         "This server does not regenerate answers; send a new response.create",
@@ -84,9 +80,16 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Cancel a running answer of this session."""
+    """Stop the answer if it runs and its asker is the one of this session."""
 
-    response_id: str
+    event: ResponseCancel
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Send the answer's events after a position, if it is the asker's."""
+
+    event: ResponseResume
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class Close:
     reason: str
 
 
-Command = Send | Search | Start | Cancel | Judge | Authenticate | Close
+Command = Send | Search | Start | Cancel | Resume | Judge | Authenticate | Close
 
 
 class Session:
@@ -174,12 +177,19 @@ class Session:
         return self._update(event)
 
     def answer_started(self, response_id: str) -> None:
-        """Note that an answer runs; its id may be cancelled from here on."""
+        """Note that an answer runs that was asked for here."""
         self.running.add(response_id)
 
     def answer_ended(self, response_id: str) -> None:
         """Note that an answer gave its terminal event."""
         self.running.discard(response_id)
+
+    def announce(self, *, resumable: bool) -> list[Command]:
+        """Tell whether answers can be resumed from here on."""
+        if self.state is SessionState.CLOSED or self.facts.resumable is resumable:
+            return []
+        self.facts = structs.replace(self.facts, resumable=resumable)
+        return [Send(SessionUpdated(session=self.facts))]
 
     def drain(self, reason: str, time_left_ms: int) -> list[Command]:
         """Take nothing new from here on."""
@@ -218,13 +228,10 @@ class Session:
             case ResponseCreate():
                 return [Start(self._admit(event, now))]
             case ResponseCancel():
-                return self._cancel(event)
-            case (
-                ResponseResume()
-                | ResponseRegenerate()
-                | InsightsSubscribe()
-                | InsightsUnsubscribe()
-            ):
+                return [Cancel(event)]
+            case ResponseResume():
+                return [Resume(event)]
+            case ResponseRegenerate() | InsightsSubscribe() | InsightsUnsubscribe():
                 code, message = UNSERVED[type(event)]
                 response_id = getattr(event, "response_id", None)
                 raise EventError(code, message, response_id=response_id)
@@ -259,12 +266,3 @@ class Session:
             user_id=event.user_id or self.user_id or UNSET,
             language=event.language or self.language or UNSET,
         )
-
-    def _cancel(self, event: ResponseCancel) -> list[Command]:
-        if event.response_id not in self.running:
-            raise EventError(
-                "response_not_found",
-                "No running answer of yours has this id; it may have ended",
-                response_id=event.response_id,
-            )
-        return [Cancel(event.response_id)]

@@ -15,10 +15,13 @@ class AnswerState(Enum):
     DONE = "done"  # the terminal event was given
 
 
-AnswerStep = Literal["created", "in_progress", "attempt", "delta", "item", "reset", "terminal"]
+AnswerStep = Literal[
+    "created", "taken_over", "in_progress", "attempt", "delta", "item", "reset", "terminal"
+]
 
 ANSWER_TRANSITIONS: dict[tuple[AnswerState, AnswerStep], AnswerState] = {
     (AnswerState.NEW, "created"): AnswerState.PREPARING,
+    (AnswerState.NEW, "taken_over"): AnswerState.PREPARING,  # created by another node
     (AnswerState.PREPARING, "in_progress"): AnswerState.PREPARING,
     (AnswerState.PREPARING, "attempt"): AnswerState.STREAMING,
     (AnswerState.PREPARING, "delta"): AnswerState.STREAMING,  # an answer given before

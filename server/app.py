@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,10 +16,11 @@ from protocol.events import Limits, SessionFacts
 from protocol.messages import MAX_INPUT_CHARS
 from server.answering.admission import Admission
 from server.answering.answer_cache import AnswerCache
-from server.answering.confidence import Thresholds
-from server.answering.endings import Recorder
+from server.answering.attendance import Attendance
 from server.answering.flights import Flights
-from server.answering.preparing import Preparer
+from server.answering.kept import KeptAnswers
+from server.answering.log_writer import Unlogged
+from server.answering.resuming import Resuming
 from server.answering.running import Machinery
 from server.answering.service import Answering
 from server.answering.ticker import FrameTicker
@@ -38,26 +36,24 @@ from server.endpoints.routes import build_routes
 from server.endpoints.socket import SUBPROTOCOL
 from server.endpoints.standing import watching
 from server.feedback.audit import AUDIT_FILE, AuditLog
-from server.feedback.drainer import Drainer
 from server.feedback.service import Feedback
-from server.feedback.writer import Writer
-from server.manuals.extract import Extractor
-from server.manuals.fetch import Fetcher
 from server.manuals.library import Library
-from server.manuals.loader import Loader
-from server.manuals.ranking import ManualIndex
 from server.manuals.search import ProductSearch
+from server.parts import (
+    longest_answer_s,
+    make_caches,
+    make_preparer,
+    make_recorder,
+    make_sharing,
+    make_topics,
+    open_feedback,
+    open_library,
+)
 from server.plan import Plan
 from server.readiness import Readiness
-from server.storage.caches import Caches, open_caches
 from server.storage.rate_limits import RateLimits
-from server.storage.redis_client import RedisClient
-from server.storage.redis_journal import RedisJournal
-from server.telemetry.metrics import Metrics
-from server.telemetry.tracing import Tracer, open_tracer
-from server.upkeep import open_record
+from server.telemetry.tracing import open_tracer
 
-DAY_MS = 86_400_000
 SERVER_VERSION = version("manicule")
 
 
@@ -66,9 +62,9 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
     """Open everything for one process, give it out, and close it in the opposite order."""
     settings, metrics = plan.settings, plan.metrics
     async with AsyncExitStack() as stack:
-        caches = _open_caches(settings, metrics)
+        caches = make_caches(settings, metrics)
         stack.push_async_callback(caches.aclose)
-        library = await _open_library(plan, caches, stack)
+        library = await open_library(plan, caches, stack)
         ticker = FrameTicker()
         stack.callback(ticker.close)
         answer_cache = AnswerCache(caches.answers, ttl_s=settings.answer_ttl_s)
@@ -84,29 +80,55 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
         stack.push_async_callback(flights.aclose)
         tracer = open_tracer(settings.trace_url, version=SERVER_VERSION, ratio=settings.trace_ratio)
         stack.push_async_callback(tracer.aclose)
-        feedback = await _open_feedback(plan, tracer, stack)
+        feedback = await open_feedback(plan, tracer, stack)
+        topics = make_topics(settings)
+        sharing = make_sharing(plan, topics, stack)
+        attendance = (
+            sharing.attendance(settings.detached_s)
+            if sharing is not None
+            else Attendance(grace_s=settings.detached_s)
+        )
+        stack.callback(attendance.close)
         machinery = Machinery(
-            preparer=_make_preparer(plan, library),
+            preparer=make_preparer(plan, library),
             cache=answer_cache,
             flights=flights,
-            recorder=_make_recorder(plan, feedback),
+            recorder=make_recorder(plan, feedback),
             ticker=ticker,
+            publisher=sharing.writer if sharing is not None else Unlogged(),
             clock=time.monotonic,
-            timeout_s=_longest_answer_s(settings),
+            timeout_s=longest_answer_s(settings),
             link_hosts=settings.link_hosts,
         )
         answering = Answering(
             catalog=plan.catalog,
             prompts=plan.prompts,
             machinery=machinery,
+            topics=topics,
+            attendance=attendance,
             metrics=metrics,
             wall_clock=time.time,
             max_running=settings.max_running_answers,
             max_per_client=settings.max_responses_per_client,
             memory=plan.memory,
+            is_resumable=sharing is not None or settings.workers == 1,
         )
-        stack.callback(answering.abandon_all)
-        node = _make_node(plan, answering, library, feedback, caches.limits)
+        elsewhere = None
+        if sharing is not None:
+            elsewhere = await sharing.start(answering)
+            stack.push_async_callback(sharing.aclose)
+        stack.push_async_callback(answering.aclose)
+        resuming = Resuming(
+            answering=answering,
+            topics=topics,
+            elsewhere=elsewhere,
+            kept=KeptAnswers(feedback.store, plan.secret_key),
+            on_result=lambda result: metrics.count("resumes_total", result),
+        )
+        node = _make_node(plan, answering, resuming, library, feedback, caches.limits)
+        if sharing is not None:
+            sharing.writer.on_health = lambda healthy: node.announce(resumable=healthy)
+            node.leave_fleet = sharing.leave
         stack.push_async_callback(node.finish_background)
         shared = settings.log_url or settings.cache_url
         await stack.enter_async_context(
@@ -115,114 +137,10 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
         yield node, Readiness(settings, plan.chain, feedback.store, plan.memory)
 
 
-def _open_caches(settings: Settings, metrics: Metrics) -> Caches:
-    return open_caches(
-        settings.cache_url,
-        text_bytes=settings.memory_cache_bytes,
-        answer_bytes=settings.answer_cache_bytes,
-        on_fault=lambda kind: metrics.count("cache_faults_total", kind),
-    )
-
-
-async def _open_feedback(plan: Plan, tracer: Tracer, stack: AsyncExitStack) -> Feedback:
-    settings, metrics = plan.settings, plan.metrics
-
-    def count(event: str) -> None:
-        metrics.count("feedback_events_total", event)
-
-    store = await open_record(plan, stack)
-    journal = None
-    if settings.log_url:
-        client = RedisClient(settings.log_url)
-        stack.push_async_callback(client.aclose)
-        journal = RedisJournal(client, on_gap=lambda: count("journal_gap"))
-        consumer = f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
-        drainer = Drainer(
-            store, journal, consumer=consumer, on_event=count, on_fatal=plan.failure.set_reason
-        )
-        drainer.start()
-        stack.push_async_callback(drainer.aclose)
-    writer = Writer(store, journal=journal, on_event=count, on_fatal=plan.failure.set_reason)
-    writer.start()
-    stack.push_async_callback(writer.aclose)
-    return Feedback(
-        store=store,
-        writer=writer,
-        keys=(plan.secret_key,),
-        retention_ms=settings.feedback_retention_days * DAY_MS,
-        wall_clock=time.time,
-        on_ack=lambda seconds: metrics.observe("feedback_ack_seconds", seconds),
-        tracer=tracer,
-    )
-
-
-async def _open_library(plan: Plan, caches: Caches, stack: AsyncExitStack) -> Library:
-    settings, metrics = plan.settings, plan.metrics
-    fetcher = Fetcher(
-        allow_http=settings.allow_http,
-        allow_private=settings.allow_private_addresses,
-        timeout_s=settings.fetch_timeout_s,
-        max_bytes=settings.max_manual_bytes,
-    )
-    stack.push_async_callback(fetcher.aclose)
-    extractor = Extractor(
-        processes=settings.extract_processes,
-        cpu_s=settings.extract_cpu_s,
-        wall_s=settings.extract_wall_s,
-        memory_bytes=settings.extract_memory_bytes,
-        max_pages=settings.max_manual_pages,
-        max_chars=settings.max_manual_chars,
-    )
-    stack.push_async_callback(extractor.aclose)
-    library = Library(
-        loader=Loader(fetcher, extractor, max_bytes=settings.max_manual_bytes),
-        caches=caches,
-        build_index=ManualIndex.build,
-        max_bytes=settings.memory_cache_bytes,
-        ttl_s=settings.manual_ttl_s,
-        stale_s=settings.manual_stale_s,
-        negative_ttl_s=settings.manual_negative_ttl_s,
-        now=time.time,
-        on_event=lambda name: metrics.count("manual_events_total", name),
-    )
-    stack.push_async_callback(library.aclose)
-    await caches.start()
-    return library
-
-
-def _make_preparer(plan: Plan, library: Library) -> Preparer:
-    return Preparer(
-        catalog=plan.catalog,
-        library=library,
-        metrics=plan.metrics,
-        clock=time.monotonic,
-        new_boundary=lambda: secrets.token_hex(8),
-        model_chain=",".join(plan.chain.names),
-        context_tokens=plan.settings.context_tokens,
-        max_output_tokens=plan.settings.max_output_tokens,
-    )
-
-
-def _make_recorder(plan: Plan, feedback: Feedback) -> Recorder:
-    settings = plan.settings
-    return Recorder(
-        metrics=plan.metrics,
-        thresholds=Thresholds(settings.rephrase_below, settings.hedge_below),
-        key=plan.secret_key,
-        clock=time.monotonic,
-        wall_clock=time.time,
-        on_interaction=feedback.log,
-    )
-
-
-def _longest_answer_s(settings: Settings) -> float:
-    """Both tries at the manual, its reading, and the model: a bound that only faults reach."""
-    return 2 * settings.fetch_timeout_s + settings.extract_wall_s + settings.answer_timeout_s
-
-
 def _make_node(
     plan: Plan,
     answering: Answering,
+    resuming: Resuming,
     library: Library,
     feedback: Feedback,
     limits: RateLimits,
@@ -231,6 +149,7 @@ def _make_node(
     return Node(
         catalog=plan.catalog,
         answering=answering,
+        resuming=resuming,
         search=ProductSearch(plan.catalog),
         manuals=library,
         origins=OriginRule(settings.origins, settings.hosts),
@@ -239,7 +158,7 @@ def _make_node(
         metrics=plan.metrics,
         clock=time.monotonic,
         wall_clock=time.time,
-        new_facts=lambda: session_facts(settings, plan.prompts),
+        new_facts=lambda: session_facts(settings, plan.prompts, answering.is_resumable),
         max_connections=settings.max_connections,
         send_buffer_bytes=settings.send_buffer_bytes,
         slow_client_s=settings.slow_client_s,
@@ -261,7 +180,7 @@ def _make_node(
     )
 
 
-def session_facts(settings: Settings, prompts: PromptLibrary) -> SessionFacts:
+def session_facts(settings: Settings, prompts: PromptLibrary, is_resumable: bool) -> SessionFacts:
     """Return the facts of a new session."""
     return SessionFacts(
         id=f"sess_{uuid4().hex}",
@@ -275,7 +194,7 @@ def session_facts(settings: Settings, prompts: PromptLibrary) -> SessionFacts:
             requests_per_minute=settings.requests_per_minute,
         ),
         ping_interval_s=settings.ping_interval_s,
-        resumable=False,
+        resumable=is_resumable,
     )
 
 

@@ -192,7 +192,7 @@ class Departure:
         if self._task is None:
             self.begin()
         else:
-            self._node.answering.abandon_all()
+            self._node.answering.stop_all()
             self._server.force_exit = True
             self._server.should_exit = True
 

@@ -130,7 +130,7 @@ def texts():
         "server",
     )
     for path in ROOT.iterdir():
-        if path.is_file() and path.name not in (".env", "uv.lock"):
+        if path.is_file() and path.name not in (".env", ".git", "uv.lock"):
             yield path
     for folder in (*folders, "tests", "web", ".ci"):
         for path in (ROOT / folder).rglob("*"):

@@ -31,11 +31,12 @@ log = structlog.get_logger("manicule")
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why an answer ended."""
+    """Why an answer ended. `outcome` is for logs and metrics where it says more than the status."""
 
     status: Literal["completed", "incomplete", "failed", "cancelled"]
     finish_reason: FinishReason
     error: EventError | None = None
+    outcome: Literal["abandoned"] | None = None
 
 
 class Recorder:
@@ -91,36 +92,26 @@ class Recorder:
             receipt=self._receipt(facts, judgement),
             error=error_facts(ending.error) if ending.error else UNSET,
         )
-        self._count(facts, final, stream)
-        self._log(facts, ending.status, final.usage, timing.total)
+        outcome = ending.outcome or ending.status
+        self._count(facts, outcome, final, stream)
+        self._log(facts, outcome, final.usage, timing.total)
         self._on_interaction(
             interaction_of(
                 facts,
                 stream,
                 judgement,
-                outcome=ending.status,
+                outcome=outcome,
                 finish_reason=ending.finish_reason,
                 latency_ms=timing.total,
             )
         )
         return final
 
-    def abandoned(self, facts: Facts, stream: AnswerStream) -> None:
-        """Note an answer whose listener went away."""
+    def given_up(self, facts: Facts) -> None:
+        """Note an answer that this process stopped writing; who writes its end records it."""
         scenario = facts.question.event.scenario
-        self._metrics.count("queries_total", "abandoned", scenario)
-        total_ms = self._timing(facts).total
-        self._log(facts, "abandoned", usage_of(facts.bill), total_ms)
-        self._on_interaction(
-            interaction_of(
-                facts,
-                stream,
-                self._judge(facts),
-                outcome="abandoned",
-                finish_reason="cancelled",
-                latency_ms=total_ms,
-            )
-        )
+        self._metrics.count("queries_total", "given_up", scenario)
+        self._log(facts, "given_up", usage_of(facts.bill), self._timing(facts).total)
 
     def _judge(self, facts: Facts) -> Judgement:
         preparation = facts.preparation
@@ -156,9 +147,11 @@ class Recorder:
             self._key,
         )
 
-    def _count(self, facts: Facts, final: FinalResponse, stream: AnswerStream) -> None:
+    def _count(
+        self, facts: Facts, outcome: str, final: FinalResponse, stream: AnswerStream
+    ) -> None:
         metrics = self._metrics
-        metrics.count("queries_total", final.status, facts.question.event.scenario)
+        metrics.count("queries_total", outcome, facts.question.event.scenario)
         metrics.count("guidance_total", final.guidance)
         metrics.observe("query_duration_seconds", final.timing_ms.total / 1000)
         if final.timing_ms.first_token is not None:

@@ -50,4 +50,5 @@ def interaction_of(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cost_usd=bill.cost_usd if bill else 0.0,
+        principal=question.asker.name,
     )

@@ -10,6 +10,7 @@ from prompts.library import Prompt
 from protocol.events import PromptRef, StartedResponse
 from protocol.messages import ResponseCreate
 from server.answering.admission import ANYBODY, Standing
+from server.answering.topics import NOBODY, Asker
 from server.llm.port import Turn
 from server.manuals.products import Catalog, Product
 
@@ -26,8 +27,13 @@ class Question:
     language: str
     created_at: int
     received_at: float
-    tenant: str = ""
+    asker: Asker = NOBODY
     standing: Standing = ANYBODY
+
+    @property
+    def tenant(self) -> str:
+        """The tenant that asked."""
+        return self.asker.tenant
 
     @property
     def history(self) -> tuple[Turn, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 from msgspec import UNSET
@@ -23,13 +24,42 @@ from server.answering.preparing import Preparation, Preparer
 from server.answering.progress import ProgressGate
 from server.answering.question import Question
 from server.answering.ticker import FrameTicker
+from server.answering.topics import Frame, Topic, frame_of
 from server.llm.chain import Attempt, ChainEvent, Ended, Reset
 from server.llm.port import Finish, TextDelta, UpstreamError
 from server.manuals.library import Progress
 
 log = structlog.get_logger("manicule")
 
-Publish = Callable[[AnyAnswerEvent], None]
+
+class Publisher(Protocol):
+    """Where frames go: into the topic, and with a log through it. See `LogWriter`.
+
+    `is_healthy`: whether what is published can be resumed. `is_shared`: whether another node can
+    go on with it.
+    """
+
+    @property
+    def is_healthy(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """See above."""
+        ...
+
+    def publish(self, topic: Topic, frames: Sequence[Frame]) -> None:
+        """Take the next frames of a topic; must not block."""
+        ...
+
+    def forget(self, topic: Topic) -> None:
+        """Append no more of a topic."""
+        ...
+
+    async def flush(self, within_s: float) -> bool:
+        """Wait until all is logged; whether it is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,54 +71,71 @@ class Machinery:
     flights: Flights
     recorder: Recorder
     ticker: FrameTicker
+    publisher: Publisher
     clock: Callable[[], float]
     timeout_s: float
     link_hosts: tuple[str, ...] = ()
 
 
 class RunningAnswer:
-    """Runs one question and publishes its events in order.
+    """Runs one question and publishes its events to `topic` in order.
 
-    `publish` must not block; it is called from the event loop only. `done` is set after the
-    terminal event, or when the answer was abandoned without one.
+    `done` is set after the terminal event, or when the answer was given up without one.
     """
 
     def __init__(
         self,
         question: Question,
         machinery: Machinery,
-        publish: Publish,
+        topic: Topic,
         on_done: Callable[[RunningAnswer], None],
+        *,
+        epoch: int = 1,
     ) -> None:
         self.question = question
+        self.topic = topic
         self._on_done = on_done
         self.done = asyncio.Event()
         self._machinery = machinery
-        self._publish = publish
-        self._stream = AnswerStream(question.response_id, link_hosts=machinery.link_hosts)
+        self._stream = AnswerStream(
+            question.response_id, epoch=epoch, link_hosts=machinery.link_hosts
+        )
         self._facts = Facts(question)
         self._stopped = False
         self._ending_when_stopped: Ending | None = None
         self._task: asyncio.Task[Ending] | None = None
 
-    def start(self) -> None:
+    def start(self, *, resumable: bool) -> None:
         """Send `response.created` and go on in a task of its own."""
         event_id = self.question.event.event_id
-        self._give(self._stream.create(self.question.started(resumable=False), event_id))
-        self._task = asyncio.create_task(self._run(), name=f"answer-{self.question.response_id}")
+        self._give(self._stream.create(self.question.started(resumable=resumable), event_id))
+        self._begin(self._run())
+
+    def take_over(self, fault: EventError | None = None) -> None:
+        """Answer anew what another node began; with a fault, only end it."""
+        self._stream.take_over()
+        self._begin(self._run() if fault is None else _end(Ending("failed", "error", fault)))
+
+    def _begin(self, work: Coroutine[None, None, Ending]) -> None:
+        self._task = asyncio.create_task(work, name=f"answer-{self.question.response_id}")
         self._task.add_done_callback(self._settle)
 
     def cancel(self) -> None:
         """Stop at once, with `response.cancelled`."""
         self._stop(Ending("cancelled", "cancelled"))
 
+    def desert(self) -> None:
+        """Stop at once, with `response.cancelled`: nobody has read it for too long."""
+        self._stop(Ending("cancelled", "cancelled", outcome="abandoned"))
+
     def cut_off(self) -> None:
         """Stop at once, with `response.failed`: the server cannot wait for it any longer."""
         fault = EventError("draining", "The server had to stop before the end; ask again")
         self._stop(Ending("failed", "error", fault))
 
-    def abandon(self) -> None:
-        """Stop at once without a word: nobody listens any more."""
+    def give_up(self) -> None:
+        """Stop at once without a word: another node goes on, or the process ends."""
+        self._machinery.publisher.forget(self.topic)
         self._stop(None)
 
     def _stop(self, ending: Ending | None) -> None:
@@ -103,7 +150,7 @@ class RunningAnswer:
         try:
             ending = self._ending_when_stopped if task.cancelled() else task.result()
             if ending is None:
-                recorder.abandoned(self._facts, self._stream)
+                recorder.given_up(self._facts)
             else:
                 final = recorder.conclude(self._facts, ending, self._stream)
                 self._give(self._stream.finish(final))
@@ -234,8 +281,9 @@ class RunningAnswer:
         self._give(self._stream.take())
 
     def _give(self, events: Iterable[AnyAnswerEvent]) -> None:
-        for event in events:
-            self._publish(event)
+        frames = [frame_of(event) for event in events]
+        if frames:
+            self._machinery.publisher.publish(self.topic, frames)
 
     def _ending_at_deadline(self) -> Ending:
         if self._stream.has_text:
@@ -253,3 +301,7 @@ def _upstream_ending(error: UpstreamError) -> Ending:
     if error.retry_after_s is not None:
         fault.retry_after_ms = int(error.retry_after_s * 1000)
     return Ending("failed", "error", fault)
+
+
+async def _end(ending: Ending) -> Ending:
+    return ending

@@ -1,4 +1,4 @@
-"""The door of answering: take a question, or say at once why not."""
+"""The door of answering: take a question, or say at once why not; which answers run here."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from prompts.library import PromptLibrary
 from protocol.errors import EventError
 from protocol.messages import ResponseCreate
 from server.answering.admission import ANYBODY, Standing
+from server.answering.attendance import Attendance
 from server.answering.question import Question
-from server.answering.running import Machinery, Publish, RunningAnswer
+from server.answering.running import Machinery, RunningAnswer
+from server.answering.taken import TakenQuestion, write_question
+from server.answering.topics import NOBODY, Asker, Topic, Topics
 from server.language.cleaning import strip_hidden
 from server.manuals.products import Catalog
 from server.telemetry.memory import MemoryGuard
@@ -21,12 +24,20 @@ from server.telemetry.metrics import Metrics
 DEFAULT_LANGUAGE = "en"
 MEMORY_RETRY_MS = 5000  # memory comes back when answers end and caches shrink, not at once
 
+MAX_EPOCHS = 8
+"""A question whose nodes keep dying may be what kills them: this many begin it, no more."""
+
+_TOO_MANY_EPOCHS = EventError(
+    "internal_error", "The answer was begun anew too often; ask the question again"
+)
+
 
 class Answering:
     """Starts answers and knows which run.
 
     `max_running` bounds them for the whole process, `max_per_client` for whoever takes turns in
-    the queue as one: a principal with all its connections.
+    the queue as one: a principal with all its connections. `is_resumable` says whether answers of
+    this process can be resumed wherever the client connects next.
     """
 
     def __init__(
@@ -35,15 +46,21 @@ class Answering:
         catalog: Catalog,
         prompts: PromptLibrary,
         machinery: Machinery,
+        topics: Topics,
+        attendance: Attendance,
         metrics: Metrics,
         wall_clock: Callable[[], float],
         max_running: int,
         max_per_client: int,
         memory: MemoryGuard | None = None,
+        is_resumable: bool = True,
     ) -> None:
         self._catalog = catalog
         self._prompts = prompts
         self._machinery = machinery
+        self._topics = topics
+        self._attendance = attendance
+        self._can_resume = is_resumable
         self._metrics = metrics
         self._wall_clock = wall_clock
         self._max_running = max_running
@@ -52,19 +69,21 @@ class Answering:
         self._running_of: Counter[str] = Counter()
         self.running: dict[str, RunningAnswer] = {}
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether an answer that starts now can be resumed."""
+        return self._can_resume and self._machinery.publisher.is_healthy
+
     def start(
-        self,
-        event: ResponseCreate,
-        publish: Publish,
-        tenant: str = "",
-        standing: Standing = ANYBODY,
+        self, event: ResponseCreate, asker: Asker = NOBODY, standing: Standing = ANYBODY
     ) -> RunningAnswer:
-        """Start answering and return the answer; its first event is already published.
+        """Start answering and return the answer; its first event is already in its topic.
 
         Raises `EventError`: `product_not_found`, `scenario_not_found`, `overloaded`,
         `too_many_responses`, `invalid_event`.
         """
-        question = self._look_up(event, tenant, standing)
+        created_at = int(self._wall_clock())
+        question = self._look_up(event, asker, standing, new_response_id(), created_at)
         client = standing.client
         if client and self._running_of[client] >= self._max_per_client:
             raise EventError(
@@ -79,11 +98,30 @@ class Answering:
             raise EventError(
                 "overloaded", "This server is short of memory", retry_after_ms=MEMORY_RETRY_MS
             )
-        answer = RunningAnswer(question, self._machinery, publish, self._ended)
+        stored = write_question(event, created_at, asker, standing)
+        topic = Topic(question.response_id, asker, stored)
+        self._topics.add(topic)
+        answer = self._run(question, topic, epoch=1)
+        answer.start(resumable=self.is_resumable)
+        return answer
+
+    def look_up_again(self, taken: TakenQuestion, response_id: str) -> Question:
+        """Return a question that another node took; raises `EventError` when it is not for us."""
+        return self._look_up(
+            taken.event, taken.asker, taken.standing, response_id, taken.created_at
+        )
+
+    def take_over(self, topic: Topic, question: Question, epoch: int) -> None:
+        """Go on with an answer of another node, in a new epoch."""
+        answer = self._run(question, topic, epoch=epoch)
+        answer.take_over(_TOO_MANY_EPOCHS if epoch > MAX_EPOCHS else None)
+
+    def _run(self, question: Question, topic: Topic, *, epoch: int) -> RunningAnswer:
+        answer = RunningAnswer(question, self._machinery, topic, self._ended, epoch=epoch)
         self.running[question.response_id] = answer
-        self._running_of[client] += 1
+        self._running_of[question.standing.client] += 1
         self._metrics.set("answers_running", len(self.running))
-        answer.start()
+        self._attendance.watch(answer)
         return answer
 
     def _ended(self, answer: RunningAnswer) -> None:
@@ -93,8 +131,18 @@ class Answering:
         if not self._running_of[question.standing.client]:
             del self._running_of[question.standing.client]
         self._metrics.set("answers_running", len(self.running))
+        self._attendance.leave(answer)
+        if answer.topic.has_ended:
+            self._topics.retire(answer.topic)
 
-    def _look_up(self, event: ResponseCreate, tenant: str, standing: Standing) -> Question:
+    def _look_up(
+        self,
+        event: ResponseCreate,
+        asker: Asker,
+        standing: Standing,
+        response_id: str,
+        created_at: int,
+    ) -> Question:
         if event.task != "answer":
             raise EventError(
                 "invalid_event",
@@ -123,15 +171,15 @@ class Answering:
                 "invalid_event", "`input` holds nothing that can be read", param="input"
             )
         return Question(
-            response_id=f"resp_{secrets.token_hex(16)}",
+            response_id=response_id,
             event=event,
             text=text,
             product=product,
             prompt=prompt,
             language=event.language or DEFAULT_LANGUAGE,
-            created_at=int(self._wall_clock()),
+            created_at=created_at,
             received_at=self._machinery.clock(),
-            tenant=tenant,
+            asker=asker,
             standing=standing,
         )
 
@@ -139,12 +187,21 @@ class Answering:
         """Wait until every answer that runs now has ended."""
         await asyncio.gather(*(answer.done.wait() for answer in self.running.values()))
 
-    def cut_off_all(self) -> None:
-        """Stop every answer, each with its terminal event."""
-        for answer in list(self.running.values()):
-            answer.cut_off()
+    async def aclose(self) -> None:
+        """Stop every answer and wait until each has been recorded."""
+        self.stop_all()
+        await self.wait_for_all()
 
-    def abandon_all(self) -> None:
-        """Stop every answer without a word."""
+    def stop_all(self) -> None:
+        """Stop every answer: without a word where another node can go on, else with its end."""
+        hand_over = self._machinery.publisher.is_shared
         for answer in list(self.running.values()):
-            answer.abandon()
+            if hand_over:
+                answer.give_up()
+            else:
+                answer.cut_off()
+
+
+def new_response_id() -> str:
+    """Return an id that cannot be guessed: to know it is a right."""
+    return f"resp_{secrets.token_hex(16)}"

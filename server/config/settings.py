@@ -215,6 +215,23 @@ class Settings(AccessSettings):
     ping_interval_s: float = setting(
         20.0, "Between pings of the server.", unit="s", low=1, high=3600
     )
+    detached_s: float = setting(
+        30.0,
+        "How long an answer goes on while nobody reads it, for a client that comes back.",
+        unit="s",
+        low=0,
+        high=3600,
+    )
+    resume_s: int = setting(
+        600, "How long an answer can be resumed after its end.", unit="s", low=1, high=86_400
+    )
+    resume_memory_bytes: int = setting(
+        64 * 2**20,
+        "Ended answers kept in this process for those who resume.",
+        unit="bytes",
+        low=0,
+        high=2**40,
+    )
     drain_s: float = setting(
         25.0, "Time for running answers to finish on SIGTERM.", unit="s", low=0, high=3600
     )

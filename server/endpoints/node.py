@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from protocol.errors import ErrorCode, EventError
 from protocol.events import SessionFacts
 from protocol.rates import TokenBucket
+from server.answering.resuming import Resuming
 from server.answering.service import Answering
 from server.endpoints.doorkeeper import Doorkeeper
 from server.endpoints.origins import OriginRule
@@ -42,6 +43,10 @@ class Drainable(Protocol):
         """Tell the client to finish or go elsewhere."""
         ...
 
+    def announce(self, *, resumable: bool) -> None:
+        """Tell the client whether answers can be resumed."""
+        ...
+
     def leave(self) -> None:
         """Close with 1001."""
         ...
@@ -57,10 +62,15 @@ def _tickets_of_this_process() -> Tickets:
 
 @dataclass(slots=True)
 class Node:
-    """One process at work. `new_facts` gives the facts of a new session."""
+    """One process at work.
+
+    `new_facts` gives the facts of a new session; `leave_fleet` hands to other nodes what was
+    stopped here.
+    """
 
     catalog: Catalog
     answering: Answering
+    resuming: Resuming
     search: ProductSearch
     manuals: Library
     origins: OriginRule
@@ -79,6 +89,7 @@ class Node:
     doors: Doorkeeper = field(default_factory=Doorkeeper)
     trusted_proxies: Networks = ()
     audit: Audit = field(default_factory=lambda: MemoryAudit(time.time))
+    leave_fleet: Callable[[], Awaitable[None]] | None = None
     draining: bool = False
     connections: set[Drainable] = field(default_factory=set)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
@@ -147,8 +158,13 @@ class Node:
         if self._background:
             await asyncio.wait(self._background)
 
+    def announce(self, *, resumable: bool) -> None:
+        """Tell every client whether answers can be resumed from here on."""
+        for connection in tuple(self.connections):
+            connection.announce(resumable=resumable)
+
     async def drain(self, within_s: float) -> None:
-        """Take nothing new, let running answers finish, then close the sockets."""
+        """Take nothing new, let running answers finish, hand over the rest, close the sockets."""
         self.draining = True
         for connection in tuple(self.connections):
             connection.drain("the server is restarting", int(within_s * 1000))
@@ -156,7 +172,9 @@ class Node:
             async with asyncio.timeout(within_s):
                 await self.answering.wait_for_all()
         except TimeoutError:
-            self.answering.cut_off_all()
+            self.answering.stop_all()
             await self.answering.wait_for_all()
+        if self.leave_fleet is not None:
+            await self.leave_fleet()
         for connection in tuple(self.connections):
             connection.leave()

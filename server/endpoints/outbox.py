@@ -9,8 +9,12 @@ from dataclasses import dataclass
 
 from protocol.errors import CloseCode
 
-# How many times the send buffer may be full before the socket is closed without waiting.
-OVERFLOW_FACTOR = 16
+BURST_FACTOR = 16
+"""How many times the send buffer may be full before anything was tried: many short replies to one
+read of the socket. Past it, or past the buffer while the client takes nothing, it is closed."""
+
+BLOCKED_S = 0.1
+"""A send that takes longer found the socket full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +31,27 @@ SLOW = Closing(CloseCode.SLOW_CONSUMER, "the client does not read")
 class Outbox:
     """Frames in order, sent by the one task that runs `run`.
 
-    `put` never blocks. A socket that takes nothing for `slow_s` seconds, or falls
-    `OVERFLOW_FACTOR` times `buffer_bytes` behind, is slow.
+    `put` never blocks. Those who can wait ask `has_room` first, and are called by `on_room` when
+    there is room again. A socket that takes nothing for `slow_s` seconds, or falls behind with
+    what cannot wait, is slow.
     """
 
     def __init__(
-        self, send: Callable[[str], Awaitable[None]], *, buffer_bytes: int, slow_s: float
+        self,
+        send: Callable[[str], Awaitable[None]],
+        *,
+        buffer_bytes: int,
+        slow_s: float,
+        on_room: Callable[[], None] = lambda: None,
     ) -> None:
         self._send = send
-        self._max_bytes = buffer_bytes * OVERFLOW_FACTOR
+        self._buffer_bytes = buffer_bytes
         self._slow_s = slow_s
-        self._frames: deque[str] = deque()
+        self._on_room = on_room
+        self._frames: deque[tuple[str, int]] = deque()
         self._bytes = 0
+        self._was_full = False
+        self._sending_since: float | None = None
         self._closing: Closing | None = None
         self._changed = asyncio.Event()
 
@@ -47,13 +60,22 @@ class Outbox:
         """Whether what is put now would be dropped."""
         return self._closing is not None
 
+    @property
+    def has_room(self) -> bool:
+        """Whether what can wait need not: half of the buffer is for what cannot."""
+        if self._bytes < self._buffer_bytes // 2:
+            return True
+        self._was_full = True
+        return False
+
     def put(self, frame: str) -> None:
         """Queue a frame; after `close` it is dropped."""
         if self._closing is not None:
             return
-        self._frames.append(frame)
-        self._bytes += len(frame.encode())
-        if self._bytes > self._max_bytes:
+        size = len(frame.encode())
+        self._frames.append((frame, size))
+        self._bytes += size
+        if self._is_behind():
             self._frames.clear()
             self._closing = SLOW
         self._changed.set()
@@ -66,16 +88,31 @@ class Outbox:
 
     async def run(self) -> Closing:
         """Send until the socket is to be closed; return how."""
+        loop = asyncio.get_running_loop()
         while True:
             while self._frames:
-                frame = self._frames.popleft()
-                self._bytes -= len(frame.encode())
+                frame, size = self._frames.popleft()
+                self._bytes -= size
+                self._sending_since = loop.time()
                 try:
                     async with asyncio.timeout(self._slow_s):
                         await self._send(frame)
                 except TimeoutError:
                     return SLOW
+                self._sending_since = None
+                self._offer_room()
             if self._closing is not None:
                 return self._closing
             self._changed.clear()
             await self._changed.wait()
+
+    def _offer_room(self) -> None:
+        if self._was_full and self._bytes <= self._buffer_bytes // 4:
+            self._was_full = False
+            self._on_room()
+
+    def _is_behind(self) -> bool:
+        since = self._sending_since
+        if since is not None and asyncio.get_running_loop().time() - since > BLOCKED_S:
+            return self._bytes > self._buffer_bytes
+        return self._bytes > self._buffer_bytes * BURST_FACTOR

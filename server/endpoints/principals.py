@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from protocol.errors import EventError
 from protocol.messages import ResponseCreate
+from server.answering.topics import NOBODY, Asker
 from server.endpoints.api_keys import ApiKeys, digest_of, parse_key_file, parse_keys
 from server.endpoints.public_keys import PublicKey, parse_jwks
 from server.endpoints.revocations import Revocations, parse_revocations
@@ -19,7 +20,7 @@ from server.endpoints.roles import OPERATOR, Principal, Role
 from server.endpoints.tokens import MIN_SECRET_CHARS, TokenError, TokenReader
 from server.endpoints.watched import WatchedFile
 
-__all__ = ["OPERATOR", "KeyRing", "Principal", "Role", "asked_by"]
+__all__ = ["OPERATOR", "KeyRing", "Principal", "Role", "asked_by", "asker_of"]
 
 
 class KeyRing:
@@ -150,6 +151,11 @@ def asked_by(event: ResponseCreate, principal: Principal | None) -> ResponseCrea
     if principal is None or principal.user_id is None:
         return event
     return structs.replace(event, user_id=principal.user_id)
+
+
+def asker_of(principal: Principal | None) -> Asker:
+    """Return whose the answers of this principal are."""
+    return Asker(principal.name, principal.tenant) if principal is not None else NOBODY
 
 
 def _parse_file(text: str) -> Revocations:

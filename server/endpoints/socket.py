@@ -12,32 +12,37 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from protocol.codec import encode, error_event
 from protocol.errors import CloseCode, EventError
 from protocol.events import (
-    TERMINAL_EVENTS,
-    AnyAnswerEvent,
     CatalogResults,
     Error,
     FeedbackAcknowledged,
     FoundManual,
     FoundProduct,
 )
-from protocol.messages import CatalogSearch, FeedbackCreate, Message, ResponseCreate, SessionUpdate
+from protocol.messages import (
+    CatalogSearch,
+    FeedbackCreate,
+    Message,
+    ResponseCreate,
+    SessionUpdate,
+)
 from protocol.session import (
     Authenticate,
     Cancel,
     Close,
     Command,
     Judge,
+    Resume,
     Search,
     Send,
     Session,
     Start,
 )
-from server.answering.running import RunningAnswer
 from server.endpoints.doorkeeper import Visit
 from server.endpoints.node import Node
 from server.endpoints.outbox import SLOW, Closing, Outbox
-from server.endpoints.principals import OPERATOR, Principal, asked_by
+from server.endpoints.principals import OPERATOR, Principal, asked_by, asker_of
 from server.endpoints.rates import least_left, refusal
+from server.endpoints.reading import Reading
 from server.endpoints.standings import standing_of
 
 log = structlog.get_logger("manicule")
@@ -47,8 +52,6 @@ MAX_JUDGING = 1000  # a group commit's worth: more waiting means that the store 
 AUTHENTICATE_S = 5.0  # a page that has a key sends it at once
 BAD_TOKEN = "The token is not valid here, or over, or used; connect again with another"  # noqa: S105
 CLOSE_WAIT_S = 1.0  # a client that does not read does not get to hold its closing either
-
-_TERMINAL = tuple(TERMINAL_EVENTS.values())
 
 
 class Connection:
@@ -64,10 +67,14 @@ class Connection:
         self._session = Session(node.new_facts(), needs_token=self._principal is None)
         self._opened_at = node.clock()
         self._judging = 0
-        self._answers: dict[str, RunningAnswer] = {}
+        self._reading = Reading(node.resuming, send=self._send, on_end=self._session.answer_ended)
         self._outbox = Outbox(
-            websocket.send_text, buffer_bytes=node.send_buffer_bytes, slow_s=node.slow_client_s
+            websocket.send_text,
+            buffer_bytes=node.send_buffer_bytes,
+            slow_s=node.slow_client_s,
+            on_room=self._reading.read_on,
         )
+        self._reading.start(self._outbox)
 
     async def run(self) -> None:
         """Serve until either side closes."""
@@ -78,8 +85,7 @@ class Connection:
             await asyncio.wait([receiver, sender], return_when=asyncio.FIRST_COMPLETED)
             await self._close(receiver, sender)
         finally:
-            for answer in tuple(self._answers.values()):
-                answer.abandon()
+            self._reading.close()
             for task in (receiver, sender):
                 task.cancel()
             await asyncio.gather(receiver, sender, return_exceptions=True)
@@ -129,8 +135,12 @@ class Connection:
                     self._send(event)
                 case Search(event):
                     self._search(event)
-                case Cancel(response_id):
-                    self._answers[response_id].cancel()
+                case Cancel(event):
+                    work = self._reading.cancel(event, asker_of(self._principal))
+                    self._node.in_background(work, "cancel")
+                case Resume(event):
+                    work = self._reading.resume(event, asker_of(self._principal))
+                    self._node.in_background(work, "resume")
                 case Judge(event):
                     self._judge(event)
                 case Close(code, reason):
@@ -164,16 +174,15 @@ class Connection:
         try:
             if self._node.draining:  # which may have begun while the rates were looked at
                 raise EventError("draining", "The server is going away; ask elsewhere")
-            tenant = self._principal.tenant if self._principal else ""
             event = asked_by(event, self._principal)
             standing = standing_of(event, self._principal, self._session.facts.id)
-            answer = self._node.answering.start(event, self._publish, tenant, standing)
+            asker = asker_of(self._principal)
+            answer = self._node.answering.start(event, asker, standing)
         except EventError as error:
             self._refuse(event, error)
             return
-        response_id = answer.question.response_id
-        self._answers[response_id] = answer
-        self._session.answer_started(response_id)
+        self._session.answer_started(answer.topic.response_id)
+        self._reading.read(answer.topic)
 
     async def _authenticate(self, event: SessionUpdate) -> None:
         """Find out who it is before any further frame is read."""
@@ -254,15 +263,13 @@ class Connection:
         finally:
             self._judging -= 1
 
-    def _publish(self, event: AnyAnswerEvent) -> None:
-        self._outbox.put(encode(event))
-        if isinstance(event, _TERMINAL):
-            self._answers.pop(event.response_id, None)
-            self._session.answer_ended(event.response_id)
-
     def drain(self, reason: str, time_left_ms: int) -> None:
         """Tell the client to finish or go elsewhere."""
         self._obey(self._session.drain(reason, time_left_ms))
+
+    def announce(self, *, resumable: bool) -> None:
+        """Tell the client whether its answers can be resumed from here on."""
+        self._obey(self._session.announce(resumable=resumable))
 
     def leave(self) -> None:
         """Close with 1001 after what is queued."""

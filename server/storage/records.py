@@ -52,7 +52,10 @@ class FeedbackRow(Row, frozen=True, kw_only=True, tag="feedback"):
 
 
 class InteractionRow(Row, frozen=True, kw_only=True, tag="interaction"):
-    """One question and its final facts. `response_id` is its key; `started_at` is our time."""
+    """One question and its final facts. `response_id` is its key; `started_at` is our time.
+
+    `principal` is the name of the key or token that asked, empty on a server without keys.
+    """
 
     response_id: str
     started_at: int
@@ -81,6 +84,7 @@ class InteractionRow(Row, frozen=True, kw_only=True, tag="interaction"):
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
+    principal: str = ""
 
 
 AnyRow = FeedbackRow | InteractionRow

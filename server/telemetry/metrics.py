@@ -55,6 +55,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("queue_length", "gauge", "Questions that wait for a model, by class.", ("priority",)),
     Metric("queue_wait_seconds", "histogram", "Wait for a model, 0 included."),
     Metric("queue_refused_total", "counter", "Refused: the queue was full.", ("priority",)),
+    Metric("resumes_total", "counter", "Resumed answers by where they were.", ("result",)),
+    Metric("response_log_events_total", "counter", "What the log of answers did.", ("event",)),
     Metric("queries_total", "counter", "Answers by outcome and scenario.", ("outcome", "scenario")),
     Metric("query_duration_seconds", "histogram", "Question to terminal event."),
     Metric("first_token_seconds", "histogram", "Question to first text."),

@@ -36,6 +36,8 @@ async def drive(url):
         assert final["cost_usd"] > 0
         assert len(final["items"]) == 2
         judgement = {"event_id": str(uuid.uuid4()), "response_id": final["id"], "action": "accept"}
+        await client.send("response.resume", response_id=final["id"], epoch=1, starting_after=3)
+        await client.until("response.resumed")
         await client.send("feedback.create", **judgement)
         await client.until("feedback.acknowledged")
 

@@ -7,19 +7,27 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from prompts.library import load_prompts
-from protocol.codec import encode
-from protocol.events import TERMINAL_EVENTS, Limits, SessionFacts
+from protocol.events import TERMINAL_EVENTS, AnyAnswerEvent, Limits, SessionFacts
 from protocol.messages import MAX_INPUT_CHARS, ResponseCreate
+from protocol.positions import BEFORE_ALL
 from server.answering.admission import Admission, Standing
 from server.answering.answer_cache import AnswerCache
+from server.answering.attendance import Attendance
 from server.answering.confidence import Thresholds
 from server.answering.endings import Recorder
 from server.answering.flights import Flights
+from server.answering.kept import KeptAnswers
+from server.answering.log_writer import Unlogged
 from server.answering.preparing import Preparer
+from server.answering.resuming import Resuming
 from server.answering.running import Machinery
 from server.answering.service import Answering
+from server.answering.sharing import Sharing
 from server.answering.ticker import FrameTicker
+from server.answering.topics import NOBODY, Frame, Topics
 from server.endpoints.node import Node
 from server.endpoints.origins import OriginRule
 from server.endpoints.principals import KeyRing
@@ -202,12 +210,17 @@ class Rig:
             wall_clock=lambda: self.now,
             on_interaction=self.feedback.log,
         )
+        self.topics = Topics(keep_s=600, max_bytes=10**7, clock=time.monotonic)
+        self.sharing = self._sharing()
+        attendance = self._attendance(self.options.pop("grace_s", WAIT_S))
+        stack.callback(attendance.close)
         self.machinery = Machinery(
             preparer=self._preparer(),
             cache=self.cache,
             flights=self.flights,
             recorder=self.recorder,
             ticker=self.ticker,
+            publisher=self.sharing.writer if self.sharing else Unlogged(),
             clock=time.monotonic,
             timeout_s=self.options.pop("timeout_s", WAIT_S),
         )
@@ -215,18 +228,52 @@ class Rig:
             catalog=self.catalog,
             prompts=self.prompts,
             machinery=self.machinery,
+            topics=self.topics,
+            attendance=attendance,
             metrics=self.metrics,
             wall_clock=lambda: self.now,
             max_running=self.options.pop("max_running", 100),
             max_per_client=self.options.pop("max_per_client", 100),
         )
-        stack.callback(self.answering.abandon_all)
+        elsewhere = None
+        if self.sharing is not None:
+            elsewhere = await self.sharing.start(self.answering)
+            stack.push_async_callback(self.sharing.aclose)
+        stack.push_async_callback(self.answering.aclose)
+        self.resuming = Resuming(
+            answering=self.answering,
+            topics=self.topics,
+            elsewhere=elsewhere,
+            kept=KeptAnswers(self.store, KEY),
+            on_result=lambda result: self.metrics.count("resumes_total", result),
+        )
         self.node = self._node()
+        if self.sharing is not None:
+            self.sharing.writer.on_health = lambda healthy: self.node.announce(resumable=healthy)
+            self.node.leave_fleet = self.sharing.leave
         stack.push_async_callback(self.node.finish_background)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
+
+    def _sharing(self) -> Sharing | None:
+        response_log, fleet = self.options.pop("log", (None, None))
+        if response_log is None:
+            return None
+        return Sharing(
+            response_log,
+            fleet,
+            self.topics,
+            node=self.options.pop("name"),
+            clock=time.monotonic,
+            on_event=lambda event: self.metrics.count("response_log_events_total", event),
+        )
+
+    def _attendance(self, grace_s: float) -> Attendance:
+        if self.sharing is not None:
+            return self.sharing.attendance(grace_s)
+        return Attendance(grace_s=grace_s)
 
     def _preparer(self) -> Preparer:
         self.boundaries = iter(f"boundary{number}" for number in range(10**6))
@@ -252,6 +299,7 @@ class Rig:
         node = Node(
             catalog=self.catalog,
             answering=self.answering,
+            resuming=self.resuming,
             search=ProductSearch(self.catalog),
             manuals=self.library,
             origins=OriginRule(take("origins", ())),
@@ -267,7 +315,7 @@ class Rig:
                 scenarios=self.prompts.scenarios,
                 limits=limits,
                 ping_interval_s=20,
-                resumable=False,
+                resumable=self.answering.is_resumable,
             ),
             max_connections=take("max_connections", 100),
             send_buffer_bytes=take("send_buffer_bytes", 65_536),
@@ -280,11 +328,9 @@ class Rig:
     def start(self, text: str = BATTERY, **fields) -> Listener:
         """Ask in this process; returns who listens to the answer."""
         fields.setdefault("product_id", "td-17")
-        listener = Listener()
-        standing = fields.pop("standing", Standing())
+        asker, standing = fields.pop("asker", NOBODY), fields.pop("standing", Standing())
         event = ResponseCreate(input=text, **fields)
-        listener.answer = self.answering.start(event, listener, standing=standing)
-        return listener
+        return Listener(self.answering.start(event, asker, standing))
 
     async def ask(self, text: str = BATTERY, **fields) -> Listener:
         """Ask in this process and wait for the end."""
@@ -300,16 +346,24 @@ class Rig:
 
 
 class Listener:
-    """Who gets the events of one answer, as the socket would."""
+    """Who gets the events of one answer, as a socket would."""
 
-    def __init__(self) -> None:
+    has_room = True
+
+    def __init__(self, answer=None) -> None:
         self.events: list[object] = []
-        self.answer = None
+        self.frames: list[Frame] = []
+        self.answer = answer
         self._grew = asyncio.Event()
+        if answer is not None:
+            self.listen(answer.topic)
 
-    def __call__(self, event: object) -> None:
-        encode(event)  # what cannot be sent must not be published
-        self.events.append(event)
+    def listen(self, topic, after=BEFORE_ALL) -> None:
+        self.reader = topic.subscribe(self, after)
+
+    def put(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        self.events.append(msgspec.json.decode(frame.text, type=AnyAnswerEvent))
         self._grew.set()
 
     async def until(self, wanted) -> object:
@@ -324,9 +378,12 @@ class Listener:
                 await self._grew.wait()
 
     async def end(self) -> None:
-        """Wait until the answer is done."""
+        """Wait until the answer is done, and read to its end if it has one."""
         async with asyncio.timeout(WAIT_S):
             await self.answer.done.wait()
+            while self.answer.topic.has_ended and self.reader.is_open:
+                self._grew.clear()
+                await self._grew.wait()
 
     @property
     def kinds(self) -> list[str]:

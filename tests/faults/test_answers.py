@@ -121,7 +121,7 @@ async def test_f35_cancel_ends_the_answer_and_the_call():
 
 
 async def test_f35_a_client_that_disappears_stops_its_answers():
-    async with say({"text": "Half "}, {"stall_ms": 60_000}) as (rig, url):
+    async with say({"text": "Half "}, {"stall_ms": 60_000}, grace_s=0.05) as (rig, url):
         async with open_client(url) as client:
             await client.ask(event_id="q")
             await client.until(DELTA)

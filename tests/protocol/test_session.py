@@ -23,6 +23,7 @@ from protocol.session import (
     Cancel,
     Close,
     Judge,
+    Resume,
     Search,
     Send,
     Session,
@@ -95,15 +96,26 @@ def test_what_the_session_knows_fills_what_a_question_leaves_open():
     assert (other.event.user_id, other.event.language) == ("u", "de")
 
 
-def test_only_a_running_answer_can_be_cancelled():
+def test_cancelling_and_resuming_are_handed_on():
     own = session()
-    cancel = frame("response.cancel", response_id="r", event_id="c")
-    error = error_of(own.receive(cancel, 0)).error
-    assert (error.code, error.event_id, error.response_id) == ("response_not_found", "c", "r")
-    own.answer_started("r")
-    assert own.receive(cancel, 0) == [Cancel("r")]
-    own.answer_ended("r")
-    assert error_of(own.receive(cancel, 0)).error.code == "response_not_found"
+    [cancel] = own.receive(frame("response.cancel", response_id="r", event_id="c"), 0)
+    assert isinstance(cancel, Cancel)
+    assert (cancel.event.response_id, cancel.event.event_id) == ("r", "c")
+    [resume] = own.receive(
+        frame("response.resume", response_id="r", epoch=2, starting_after=-1, event_id="e"), 0
+    )
+    assert isinstance(resume, Resume)
+    assert (resume.event.epoch, resume.event.starting_after) == (2, -1)
+
+
+def test_a_change_of_resumability_is_announced_once():
+    own = session()
+    assert own.announce(resumable=own.facts.resumable) == []
+    [told] = own.announce(resumable=not own.facts.resumable)
+    assert told.event.session.resumable is own.facts.resumable
+    assert own.announce(resumable=own.facts.resumable) == []
+    own.close()
+    assert own.announce(resumable=not own.facts.resumable) == []
 
 
 def test_f75_answers_over_the_limit_are_refused_until_one_ends():
@@ -133,10 +145,6 @@ def test_questions_over_the_rate_are_refused_with_the_time_to_wait():
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        (
-            frame("response.resume", response_id="r", epoch=1, starting_after=-1),
-            "response_not_found",
-        ),
         (frame("response.regenerate", response_id="r"), "response_not_found"),
         (frame("insights.subscribe", topics=["traffic"]), "store_unavailable"),
         (frame("insights.unsubscribe", topics=["traffic"]), "store_unavailable"),
@@ -186,7 +194,8 @@ def test_draining_takes_no_questions_but_serves_the_rest():
     assert isinstance(away, Send)
     assert own.drain("restart", 50) == []
     assert error_of(own.receive(ASK, 0)).error.code == "draining"
-    assert own.receive(frame("response.cancel", response_id="r"), 0) == [Cancel("r")]
+    [cancel] = own.receive(frame("response.cancel", response_id="r"), 0)
+    assert isinstance(cancel, Cancel)
     assert own.state is SessionState.DRAINING
 
 

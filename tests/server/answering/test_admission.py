@@ -278,7 +278,7 @@ async def test_going_away_ends_the_calls_that_wait():
     async with Rig(Told(gate, "a"), model_concurrency=1) as rig:
         first, second = rig.start("What is first?"), rig.start("What is second?")
         await second.until(lambda e: getattr(e, "stage", "") == "queued")
-        rig.answering.cut_off_all()
+        rig.answering.stop_all()
         for listener in (first, second):
             await listener.end()
             assert listener.final.error.code == "draining"

@@ -121,7 +121,7 @@ async def test_a_cancelled_answer_is_never_kept():
         again = rig.start()
         await again.until("response.output_text.delta")
         assert len(model.requests) == 2
-        again.answer.abandon()
+        again.answer.give_up()
 
 
 async def test_usage_that_the_provider_did_not_count_is_estimated():

@@ -74,10 +74,10 @@ async def test_crashes_and_failures_log_no_question_either(log_lines):
 
 
 async def test_an_abandoned_answer_has_its_line_too(log_lines):
-    async with Rig(Told("a", asyncio.Event())) as rig:
+    async with Rig(Told("a", asyncio.Event()), grace_s=0) as rig:
         listener = rig.start()
         await listener.until("response.output_text.delta")
-        listener.answer.abandon()
+        listener.reader.close()
         await listener.end()
     assert [line["outcome"] for line in told(log_lines())] == ["abandoned"]
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from rig import BATTERY, MARKED, QUOTE, Rig, Told, failing, kind, scripted, until
+from rig import BATTERY, MARKED, QUOTE, Listener, Rig, Told, failing, kind, scripted, until
 
 from protocol.messages import HistoryTurn
 from server.llm.port import Finish, TextDelta
@@ -45,7 +45,7 @@ async def test_created_is_published_before_the_manual_is_asked_for():
         listener = rig.start()
         assert listener.kinds == ["response.created"]
         assert rig.source.loads == 0
-        listener.answer.abandon()
+        listener.answer.give_up()
 
 
 @pytest.mark.parametrize(
@@ -171,22 +171,51 @@ async def test_cancel_after_the_end_changes_nothing():
         listener = await rig.ask()
         before = list(listener.events)
         listener.answer.cancel()
-        listener.answer.abandon()
+        listener.answer.give_up()
         await asyncio.sleep(0)
         assert listener.events == before
 
 
-async def test_abandoning_ends_without_a_word_and_is_counted():
+async def test_giving_up_ends_without_a_word_and_is_counted():
     model = Told("a", asyncio.Event())
     async with Rig(model) as rig:
         listener = rig.start()
         await listener.until(DELTA)
-        listener.answer.abandon()
+        listener.answer.give_up()
         await listener.end()
         assert kind(listener.events[-1]) == DELTA
         await model.closed.wait()
-        assert rig.moved("queries_total", "abandoned", "general") == 1
+        assert rig.moved("queries_total", "given_up", "general") == 1
         assert not rig.answering.running
+
+
+async def test_f35_an_answer_that_nobody_reads_stops_after_a_while():
+    model = Told("a", asyncio.Event())
+    async with Rig(model, grace_s=0.05) as rig:
+        listener = rig.start()
+        await listener.until(DELTA)
+        listener.reader.close()
+        await model.closed.wait()
+        await listener.end()
+        again = Listener()
+        again.listen(rig.topics.get(listener.answer.topic.response_id))
+        assert again.final.status == "cancelled"
+        assert again.final.usage.output_tokens > 0
+        assert rig.moved("queries_total", "abandoned", "general") == 1
+
+
+async def test_f35_a_reader_that_comes_back_in_time_keeps_the_answer():
+    gate = asyncio.Event()
+    async with Rig(Told("a", gate, "b"), grace_s=0.2) as rig:
+        listener = rig.start()
+        await listener.until(DELTA)
+        listener.reader.close()
+        again = Listener()
+        again.listen(listener.answer.topic, listener.frames[-1].position)
+        gate.set()
+        await listener.end()
+        assert [*listener.frames, *again.frames] == listener.answer.topic.frames
+        assert again.frames[-1].kind == "response.completed"
 
 
 async def test_being_cut_off_is_a_failure_that_says_draining():
@@ -194,7 +223,7 @@ async def test_being_cut_off_is_a_failure_that_says_draining():
     async with Rig(model) as rig:
         listener = rig.start()
         await listener.until(DELTA)
-        rig.answering.cut_off_all()
+        rig.answering.stop_all()
         await rig.answering.wait_for_all()
         assert listener.final.status == "failed"
         assert listener.final.error.code == "draining"

@@ -3,17 +3,15 @@
 import asyncio
 
 import pytest
-from rig import Listener, Rig, Told
+from rig import Rig, Told
 
 from protocol.errors import EventError
 from protocol.messages import ResponseCreate
 
 
 def refusal(rig, **fields):
-    listener = Listener()
     with pytest.raises(EventError) as caught:
-        rig.answering.start(ResponseCreate(**fields), listener)
-    assert listener.events == []
+        rig.answering.start(ResponseCreate(**fields))
     assert not rig.answering.running
     return caught.value
 
@@ -56,7 +54,7 @@ async def test_the_process_bounds_its_answers():
         await first.end()
         third = rig.start("Three?")
         assert rig.moved("answers_running") == 2
-        rig.answering.abandon_all()
+        rig.answering.stop_all()
         await rig.answering.wait_for_all()
         assert rig.moved("answers_running") == 0
         assert second.answer.done.is_set()

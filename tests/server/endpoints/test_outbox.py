@@ -6,7 +6,7 @@ import pytest
 from rig import until
 
 from protocol.errors import CloseCode
-from server.endpoints.outbox import OVERFLOW_FACTOR, SLOW, Closing, Outbox
+from server.endpoints.outbox import BURST_FACTOR, SLOW, Closing, Outbox
 
 
 class Wire:
@@ -76,12 +76,46 @@ async def test_a_socket_that_falls_far_behind_is_slow_and_holds_nothing_more():
     outbox = outbox_on(wire, buffer_bytes=10)
     running = asyncio.create_task(finished(outbox))
     await asyncio.sleep(0)
-    for _ in range(10 * OVERFLOW_FACTOR + 2):
+    for _ in range(10 * BURST_FACTOR + 2):
         outbox.put("x")
     assert outbox.is_closing
     wire.gate.set()
     assert await running is SLOW
     assert len(wire.sent) <= 1
+
+
+async def test_f63_what_cannot_wait_closes_a_blocked_socket_at_its_buffer(monkeypatch):
+    monkeypatch.setattr("server.endpoints.outbox.BLOCKED_S", -1)
+    wire = Wire()
+    wire.gate.clear()
+    outbox = outbox_on(wire, buffer_bytes=10)
+    running = asyncio.create_task(finished(outbox))
+    await asyncio.sleep(0)
+    outbox.put("first")
+    await asyncio.sleep(0)
+    outbox.put("x" * 10)
+    assert not outbox.is_closing
+    outbox.put("x")
+    assert outbox.is_closing
+    wire.gate.set()
+    assert await running is SLOW
+
+
+async def test_f63_what_can_wait_is_asked_for_when_there_is_room_again():
+    wire = Wire()
+    asked = []
+    outbox = Outbox(wire.send, buffer_bytes=100, slow_s=60, on_room=lambda: asked.append(1))
+    assert outbox.has_room
+    outbox.put("x" * 49)
+    assert outbox.has_room
+    outbox.put("x")
+    assert not outbox.has_room
+    running = asyncio.create_task(finished(outbox))
+    await until(lambda: asked)
+    assert outbox.has_room
+    outbox.close(CloseCode.GOING_AWAY, "bye")
+    await running
+    assert asked == [1]
 
 
 async def test_what_the_socket_raises_is_raised():

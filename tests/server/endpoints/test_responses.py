@@ -154,9 +154,9 @@ async def test_a_full_and_a_draining_server_say_when_to_come_back():
         assert response.json()["error"]["code"] == "draining"
 
 
-async def test_a_client_that_leaves_stops_the_upstream():
+async def test_f35_a_client_that_leaves_stops_the_upstream_in_the_end():
     model = Told("a", asyncio.Event())
-    async with Rig(model) as rig, serving(rig) as url, http(url) as client:
+    async with Rig(model, grace_s=0.05) as rig, serving(rig) as url, http(url) as client:
         async with client.stream("POST", "/v1/responses", json=ASK) as response:
             async for line in response.aiter_lines():
                 if DELTA in line:
@@ -169,7 +169,7 @@ async def test_a_client_that_leaves_stops_the_upstream():
 async def test_a_client_that_left_with_its_question_stops_the_answer():
     """Its end may be known before the first byte of the answer could be sent."""
     model = Told("a", asyncio.Event())
-    async with Rig(model) as rig, serving(rig) as url:
+    async with Rig(model, grace_s=0.05) as rig, serving(rig) as url:
         port = int(url.rsplit(":", 1)[1])
         body = json.dumps(ASK).encode()
         head = (
@@ -200,3 +200,41 @@ async def test_other_methods_and_paths_are_plain_refusals():
         assert (await client.post("/v1/responses/x/events")).status_code == 405
         assert (await client.get("/nope")).status_code == 404
         assert (await client.get("/ws")).status_code in (400, 404, 426)
+
+
+def events_of(text):
+    """The events of an SSE body: type, id, data."""
+    events = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        events.append((fields["event"], fields.get("id"), json.loads(fields["data"])))
+    return events
+
+
+async def test_f23_a_stream_is_resumed_after_the_last_event_that_came():
+    async with Rig() as rig, serving(rig) as url, http(url) as client:
+        whole = events_of((await client.post("/v1/responses", json=ASK)).text)
+        path = f"/v1/responses/{whole[0][2]['response_id']}/events"
+        everything = events_of((await client.get(path)).text)
+        assert everything[0][0] == "response.resumed"
+        assert everything[1:] == whole
+        for place, (_, last, _) in enumerate(whole):
+            reply = await client.get(path, headers={"last-event-id": last})
+            assert reply.headers["content-type"].startswith("text/event-stream")
+            resumed, *rest = events_of(reply.text)
+            assert resumed[1] is None
+            assert resumed[2]["recovered"] is True
+            assert rest == whole[place + 1 :]
+
+
+async def test_f29_a_position_or_an_id_that_is_none_is_refused():
+    async with Rig() as rig, serving(rig) as url, http(url) as client:
+        whole = events_of((await client.post("/v1/responses", json=ASK)).text)
+        path = f"/v1/responses/{whole[0][2]['response_id']}/events"
+        for position in ("x", "1", "0-1", "1--1", "2-0", "1-9999", "9" * 40 + "-1"):
+            reply = await client.get(path, headers={"last-event-id": position})
+            assert reply.status_code == 400, position
+            assert reply.json()["error"]["code"] == "invalid_event"
+        unknown = await client.get("/v1/responses/resp_nope/events")
+        assert unknown.status_code == 404
+        assert unknown.json()["error"]["code"] == "response_not_found"

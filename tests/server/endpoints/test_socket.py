@@ -78,7 +78,45 @@ async def test_cancelling_twice_or_what_is_not_there_is_told():
             assert error["response_id"] == wanted
 
 
-async def test_an_answer_of_another_connection_cannot_be_cancelled():
+KEYS = ("user:acme:" + "a" * 20, "user:acme:" + "b" * 20)
+
+
+def speak_as(key):
+    return {"additional_headers": {"Authorization": f"Bearer {key.rpartition(':')[2]}"}}
+
+
+async def test_s6_with_keys_only_the_asker_cancels_or_resumes():
+    model = Told("a", asyncio.Event())
+    async with (
+        Rig(model, api_keys=KEYS) as rig,
+        serving(rig) as url,
+        open_client(url, **speak_as(KEYS[0])) as one,
+        open_client(url, **speak_as(KEYS[1])) as other,
+        open_client(url, **speak_as(KEYS[0])) as again,
+    ):
+        await one.ask(event_id="q")
+        created = await one.until("response.created")
+        id_ = created["response_id"]
+        refusals = []
+        for wanted in (id_, "resp_" + "0" * 32):
+            await other.send("response.cancel", response_id=wanted, event_id="c")
+            refusals.append(await other.error("c"))
+            await other.send(
+                "response.resume", response_id=wanted, epoch=1, starting_after=-1, event_id="r"
+            )
+            refusals.append(await other.error("r"))
+        assert {error["code"] for error in refusals} == {"response_not_found"}
+        messages = [error["message"] for error in refusals]
+        assert messages[:2] == messages[2:]  # what is not yours does not exist
+        assert not model.closed.is_set()
+        await again.send("response.resume", response_id=id_, epoch=1, starting_after=-1)
+        assert (await again.until("response.resumed"))["recovered"] is True
+        await again.send("response.cancel", response_id=id_)
+        assert (await again.until("response.cancelled"))["response_id"] == id_
+        await model.closed.wait()
+
+
+async def test_without_keys_to_know_the_id_is_the_right():
     model = Told("a", asyncio.Event())
     async with (
         Rig(model) as rig,
@@ -88,9 +126,62 @@ async def test_an_answer_of_another_connection_cannot_be_cancelled():
     ):
         await one.ask(event_id="q")
         created = await one.until("response.created")
-        await other.send("response.cancel", response_id=created["response_id"], event_id="c")
-        assert (await other.error("c"))["code"] == "response_not_found"
-        assert not model.closed.is_set()
+        await other.send("response.cancel", response_id=created["response_id"])
+        assert (await one.final("q"))["status"] == "cancelled"
+
+
+async def test_f23_an_answer_is_resumed_on_another_socket_at_every_event():
+    async with Rig(Told(MARKED)) as rig, serving(rig) as url, open_client(url) as one:
+        await one.ask(event_id="q")
+        whole = await one.answer("q")
+        assert whole[0]["response"]["resumable"] is True
+        for place in range(-1, len(whole)):
+            async with open_client(url) as other:
+                id_ = whole[0]["response_id"]
+                await other.send("response.resume", response_id=id_, epoch=1, starting_after=place)
+                await other.until("response.resumed")
+                if place < len(whole) - 1:
+                    await other.until(whole[-1]["type"])
+                _, resumed, *rest = other.seen
+                assert resumed["recovered"] is True
+                assert resumed["from_sequence_number"] == place + 1
+                assert rest == whole[place + 1 :]
+
+
+async def test_f28_two_resume_a_running_answer_and_the_slow_one_holds_up_nobody():
+    gates = [asyncio.Event() for _ in range(3)]
+    model = Told("one ", gates[0], "two ", gates[1], "three ", gates[2], "four")
+    async with Rig(model) as rig, serving(rig) as url, open_client(url) as first:
+        await first.ask(event_id="q")
+        created = await first.until("response.created")
+        async with open_client(url) as second, open_client(url) as third:
+            for client in (second, third):
+                await client.send(
+                    "response.resume",
+                    response_id=created["response_id"],
+                    epoch=1,
+                    starting_after=0,
+                )
+                await client.until("response.resumed")
+            for gate in gates:
+                gate.set()
+            whole = await first.answer("q")
+            for client in (second, third):
+                await client.until("response.completed")
+                assert [e for e in client.seen if "sequence_number" in e] == whole[1:]
+
+
+async def test_f29_a_position_that_was_not_reached_is_refused():
+    async with Rig(Told(MARKED)) as rig, serving(rig) as url, open_client(url) as client:
+        await client.ask(event_id="q")
+        id_ = (await client.answer("q"))[0]["response_id"]
+        for epoch, number in ((1, 9999), (2, 0), (7, -1)):
+            await client.send(
+                "response.resume", response_id=id_, epoch=epoch, starting_after=number, event_id="r"
+            )
+            error = await client.error("r")
+            assert (error["code"], error["param"]) == ("invalid_event", "starting_after")
+            assert error["response_id"] == id_
 
 
 REFUSED = [
