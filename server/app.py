@@ -48,6 +48,7 @@ from server.parts import (
     make_topics,
     open_feedback,
     open_library,
+    share_models,
 )
 from server.plan import Plan
 from server.readiness import Readiness
@@ -75,6 +76,7 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
             metrics=metrics,
         )
         stack.callback(admission.close)
+        share_models(plan, stack)
         flights = Flights(plan.chain, answer_cache, plan.prices, metrics, admission)
         stack.push_async_callback(plan.chain.aclose)
         stack.push_async_callback(flights.aclose)

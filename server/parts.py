@@ -25,6 +25,7 @@ from server.manuals.ranking import ManualIndex
 from server.plan import Plan
 from server.storage.caches import Caches, open_caches
 from server.storage.redis_client import RedisClient
+from server.storage.redis_cooling import WAIT_S, RedisCooling
 from server.storage.redis_fleet import RedisFleet
 from server.storage.redis_journal import RedisJournal
 from server.storage.redis_response_log import RedisResponseLog
@@ -140,6 +141,15 @@ def make_sharing(plan: Plan, topics: Topics, stack: AsyncExitStack) -> Sharing |
         clock=time.monotonic,
         on_event=lambda event: plan.metrics.count("response_log_events_total", event),
     )
+
+
+def share_models(plan: Plan, stack: AsyncExitStack) -> None:
+    """Let the fleet know which models rest, on the Redis that forgets least."""
+    url = plan.settings.log_url or plan.settings.cache_url
+    if url:
+        client = RedisClient(url, timeout_s=WAIT_S)
+        stack.push_async_callback(client.aclose)
+        plan.chain.share_cooling(RedisCooling(client))
 
 
 def make_preparer(plan: Plan, library: Library) -> Preparer:

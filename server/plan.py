@@ -13,6 +13,7 @@ from server.config.settings import Settings
 from server.demo import catalog_path
 from server.endpoints.principals import KeyRing
 from server.endpoints.watched import FileError
+from server.llm.breaker import BreakerState
 from server.llm.chain import Chain, build_chain
 from server.llm.prices import Prices, load_prices
 from server.manuals.catalog import load_catalog
@@ -119,23 +120,48 @@ def read_catalog(settings: Settings) -> Catalog:
 
 def make_chain(settings: Settings, metrics: Metrics | None = None) -> Chain:
     """Return the chain of models that the settings name."""
-
-    def count_error(model: str, kind: str) -> None:
-        if metrics is not None:
-            metrics.count("upstream_errors_total", model, kind)
-
+    watch = ModelWatch(metrics or Metrics())
     return build_chain(
         settings.model,
         gemini_api_key=settings.gemini_api_key,
         gemini_base_url=settings.gemini_base_url,
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
+        model_keys=dict(_host_and_key(entry) for entry in settings.model_keys),
         first_token_timeout_s=settings.first_token_timeout_s,
         inter_token_timeout_s=settings.inter_token_timeout_s,
         answer_timeout_s=settings.answer_timeout_s,
-        on_error=count_error,
-        on_malformed=lambda model: count_error(model, "skipped_event"),
+        hedge_floor_s=settings.hedge_floor_s,
+        on_error=watch.failed,
+        on_state=watch.moved,
+        on_withheld=watch.withheld,
+        on_malformed=lambda model: watch.failed(model, "skipped_event"),
     )
+
+
+def _host_and_key(entry: str) -> tuple[str, str]:
+    host, _, key = entry.partition("=")
+    return host.strip().lower(), key.strip()
+
+
+class ModelWatch:
+    """Turns what happens to models into metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def failed(self, model: str, kind: str) -> None:
+        """Count a failed attempt."""
+        self._metrics.count("upstream_errors_total", model, kind)
+
+    def moved(self, model: str, state: BreakerState) -> None:
+        """Show the state of a model's breaker."""
+        for one in BreakerState:
+            self._metrics.set("model_breaker", float(one is state), model, one.value)
+
+    def withheld(self, model: str, why: str) -> None:
+        """Count a call that was not made."""
+        self._metrics.count("calls_withheld_total", model, why)
 
 
 def read_secret_key(settings: Settings) -> bytes:

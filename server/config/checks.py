@@ -83,18 +83,24 @@ def _check_addresses(settings: Settings, name_of: Callable[[str], str]) -> Itera
 
 
 def _check_secrets(settings: Settings, name_of: Callable[[str], str]) -> Iterator[str]:
-    chain = _INLINE_SCRIPT.sub("", settings.model)
-    if re.search(r"(^|,)\s*gemini(-sdk)?:", chain) and not settings.gemini_api_key:
+    chain = [part.strip() for part in _INLINE_SCRIPT.sub("", settings.model).split(",")]
+    own_address = re.compile(r"@https?://")
+    providers = {part.partition(":")[0] for part in chain if not own_address.search(part)}
+    if providers & {"gemini", "gemini-sdk"} and not settings.gemini_api_key:
         yield (
             f"{name_of('model')}: gemini needs a key. Set MANICULE_GEMINI_API_KEY, or use "
             "--model extractive, which needs none."
         )
     own_server = settings.openai_base_url.rstrip("/") != _OPENAI
-    if re.search(r"(^|,)\s*openai:", chain) and not (settings.openai_api_key or own_server):
+    if "openai" in providers and not (settings.openai_api_key or own_server):
         yield (
             f"{name_of('model')}: openai needs a key. Set MANICULE_OPENAI_API_KEY, or "
             "MANICULE_OPENAI_BASE_URL for a server of your own that needs none."
         )
+    for number, entry in enumerate(settings.model_keys, 1):
+        host, _, key = entry.partition("=")
+        if not host or not key or "/" in host:
+            yield f"{name_of('model_keys')}: entry {number}: write host=key or host:port=key."
     if settings.secret_key and len(settings.secret_key) < MIN_SECRET_CHARS:
         yield (
             f"{name_of('secret_key')}: shorter than {MIN_SECRET_CHARS} characters. Make one with: "

@@ -30,7 +30,9 @@ class Settings(AccessSettings):
 
     # who answers
     model: str = setting(
-        "extractive", "Chain of models, tried in order: gemini:NAME,openai:NAME,extractive."
+        "extractive",
+        "Chain of models, tried in order: gemini:NAME,openai:NAME,extractive. A part may name its "
+        "own server: openai:NAME@https://host/v1.",
     )
     gemini_api_key: str = setting("", "Key for the Gemini API.", secret=True)
     gemini_base_url: str = setting(
@@ -39,6 +41,11 @@ class Settings(AccessSettings):
     openai_api_key: str = setting("", "Key for an OpenAI-compatible server.", secret=True)
     openai_base_url: str = setting(
         "https://api.openai.com/v1", "Address of an OpenAI-compatible server."
+    )
+    model_keys: tuple[str, ...] = setting(
+        (),
+        "Keys for servers that the chain names by address, each as host=key or host:port=key.",
+        secret=True,
     )
     link_hosts: tuple[str, ...] = setting(
         (), "Hosts whose web addresses may stand in answers; all others are made plain text."
@@ -52,6 +59,14 @@ class Settings(AccessSettings):
     )
     answer_timeout_s: float = setting(
         60.0, "Longest time for one answer in all.", unit="s", low=1, high=3600
+    )
+    hedge_floor_s: float = setting(
+        1.0,
+        "Least silence of a model after which the next one is asked beside it, when the chain has "
+        "two or more; 0 turns that off.",
+        unit="s",
+        low=0,
+        high=600,
     )
     prices: Path | None = setting(None, "Price table (TOML) that overrides the built-in one.")
 

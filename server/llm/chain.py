@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
 from server.llm.attempts import Attempt, ChainEvent, Ended, Reset
+from server.llm.choosing import WithheldCallback
+from server.llm.deployments import StateCallback
 from server.llm.extractive import Extractive
 from server.llm.failover import Chain, ErrorCallback
 from server.llm.gemini import Gemini
@@ -41,6 +44,7 @@ EXAMPLES = {
 GEMINI_BASE_URL = "https://generativelanguage.googleapis.com"
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 
+_ADDRESS = re.compile(r"@(https?://\S*)$")
 _INLINE_SCRIPT = re.compile(r"\s*scripted:\s*(?=\[)")
 
 
@@ -82,17 +86,23 @@ def build_chain(
     gemini_base_url: str = GEMINI_BASE_URL,
     openai_api_key: str = "",
     openai_base_url: str = OPENAI_BASE_URL,
+    model_keys: Mapping[str, str] | None = None,
     first_token_timeout_s: float = 8.0,
     inter_token_timeout_s: float = 5.0,
     answer_timeout_s: float = 60.0,
+    hedge_floor_s: float = 0.0,
     on_error: ErrorCallback = lambda model, kind: None,
+    on_state: StateCallback = lambda model, state: None,
+    on_withheld: WithheldCallback = lambda model, why: None,
     on_malformed: Callable[[str], None] = lambda model: None,
     client: httpx.AsyncClient | None = None,
 ) -> Chain:
     """Build the chain that `spec` describes, such as `gemini:gemini-2.5-flash,extractive`.
 
-    `on_error(model, kind)` is called for each failed attempt, `on_malformed(model)` for each
-    event of a provider that had to be skipped. `client` replaces the HTTP clients and stays the
+    A part may name its server, `openai:NAME@https://host/v1`; `model_keys` has the keys of such
+    servers by host, with the port if the address has one. The provider's own key is never sent
+    there. `on_malformed(model)` is called for each event of a provider that had to be skipped,
+    the other callbacks are those of `Chain`. `client` replaces the HTTP clients and stays the
     caller's to close. Raises `ChainError`.
     """
     builder = _Builder(
@@ -100,6 +110,7 @@ def build_chain(
         gemini_base_url=gemini_base_url,
         openai_api_key=openai_api_key,
         openai_base_url=openai_base_url,
+        model_keys=model_keys or {},
         first_token_timeout_s=first_token_timeout_s,
         inter_token_timeout_s=inter_token_timeout_s,
         on_malformed=on_malformed,
@@ -112,7 +123,14 @@ def build_chain(
         except (MissingExtraError, ScriptError, ValueError) as error:
             message = f"part {number} of the model chain ({_shown(part)}): {error}"
             raise ChainError(message) from error
-    return Chain(models, answer_timeout_s=answer_timeout_s, on_error=on_error)
+    return Chain(
+        models,
+        answer_timeout_s=answer_timeout_s,
+        hedge_floor_s=hedge_floor_s,
+        on_error=on_error,
+        on_state=on_state,
+        on_withheld=on_withheld,
+    )
 
 
 def _shown(part: str) -> str:
@@ -125,6 +143,7 @@ class _Builder:
     gemini_base_url: str
     openai_api_key: str
     openai_base_url: str
+    model_keys: Mapping[str, str]
     first_token_timeout_s: float
     inter_token_timeout_s: float
     on_malformed: Callable[[str], None]
@@ -144,9 +163,13 @@ class _Builder:
             return self._scripted(name.strip())
         if not name:
             raise ValueError(f"name the model too, such as {EXAMPLES[provider]}")
+        name, url = split_address(name)
         if provider == "openai":
-            return self._openai(name)
-        return self._gemini(provider, name)
+            return self._openai(name, url)
+        return self._gemini(provider, name, url)
+
+    def _key_of(self, url: str) -> str:
+        return self.model_keys.get(urlsplit(url).netloc.lower(), "")
 
     def _scripted(self, source: str) -> Model:
         steps = BUILT_IN
@@ -160,38 +183,60 @@ class _Builder:
             inter_token_timeout_s=self.inter_token_timeout_s,
         )
 
-    def _openai(self, name: str) -> Model:
-        if not self.openai_api_key and self.openai_base_url.rstrip("/") == OPENAI_BASE_URL:
+    def _openai(self, name: str, url: str) -> Model:
+        key = self._key_of(url) if url else self.openai_api_key
+        url = url or self.openai_base_url
+        if not key and url.rstrip("/") == OPENAI_BASE_URL:
             raise ValueError(
                 "set MANICULE_OPENAI_API_KEY, or MANICULE_OPENAI_BASE_URL for a server without keys"
             )
         return OpenAI(
             name,
-            api_key=self.openai_api_key,
-            base_url=self.openai_base_url,
+            api_key=key,
+            base_url=url,
             first_token_timeout_s=self.first_token_timeout_s,
             inter_token_timeout_s=self.inter_token_timeout_s,
             on_malformed=self.on_malformed,
             client=self.client,
         )
 
-    def _gemini(self, provider: str, name: str) -> Model:
-        if not self.gemini_api_key:
-            raise ValueError("set MANICULE_GEMINI_API_KEY to a key of the Gemini API")
+    def _gemini(self, provider: str, name: str, url: str) -> Model:
+        key = self._key_of(url) if url else self.gemini_api_key
+        url = url or self.gemini_base_url
+        if not key:
+            host = urlsplit(url).netloc
+            raise ValueError(
+                "set MANICULE_GEMINI_API_KEY to a key of the Gemini API, or for an address of its "
+                f"own MANICULE_MODEL_KEYS={host}=KEY"
+            )
         if provider == "gemini-sdk":
             return GeminiSdk(
                 name,
-                api_key=self.gemini_api_key,
-                base_url=self.gemini_base_url,
+                api_key=key,
+                base_url=url,
                 first_token_timeout_s=self.first_token_timeout_s,
                 inter_token_timeout_s=self.inter_token_timeout_s,
             )
         return Gemini(
             name,
-            api_key=self.gemini_api_key,
-            base_url=self.gemini_base_url,
+            api_key=key,
+            base_url=url,
             first_token_timeout_s=self.first_token_timeout_s,
             inter_token_timeout_s=self.inter_token_timeout_s,
             on_malformed=self.on_malformed,
             client=self.client,
         )
+
+
+def split_address(name: str) -> tuple[str, str]:
+    """Split `NAME@https://host/v1` into the name and the address; without one that is empty.
+
+    Raises `ValueError` for an address with user, password or spaces.
+    """
+    found = _ADDRESS.search(name)
+    if found is None:
+        return name, ""
+    name, url = name[: found.start()], found[1]
+    if not name or "@" in url or not urlsplit(url).netloc:
+        raise ValueError("write NAME@https://host/path, without user or password")
+    return name, url

@@ -69,6 +69,18 @@ METRICS: tuple[Metric, ...] = (
     Metric("tokens_total", "counter", "Tokens by model and kind.", ("model", "kind")),
     Metric("cost_usd_total", "counter", "Cost of answers with a known price.", ("model",)),
     Metric("upstream_attempts_total", "counter", "Model calls by reason.", ("model", "reason")),
+    Metric(
+        "model_breaker",
+        "gauge",
+        "Processes whose breaker for a model is closed, open or half_open.",
+        ("model", "state"),
+    ),
+    Metric(
+        "calls_withheld_total",
+        "counter",
+        "Model calls not made: breaker, cooling, retry_budget, hedge_budget.",
+        ("model", "reason"),
+    ),
     Metric("upstream_errors_total", "counter", "Model failures by kind.", ("model", "kind")),
     Metric("citations_total", "counter", "Citations verified, or why dropped.", ("verdict",)),
     Metric("items_total", "counter", "Items sent by type.", ("type",)),
