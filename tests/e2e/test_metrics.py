@@ -29,8 +29,9 @@ async def drive(url):
         await client.until("catalog.results")
         await client.send("nope", event_id="e")
         await client.error("e")
-        await client.ask("How do I change the battery?", event_id="fails over")
-        assert (await client.final("fails over"))["fallback"] == "extractive"
+        for event_id in ("fails over", "spares the model that rests"):
+            await client.ask("How do I change the battery?", event_id=event_id)
+            assert (await client.final(event_id))["fallback"] == "extractive"
         await client.ask("How do I \u200bchange the battery?", event_id="works")
         final = await client.final("works")
         assert final["cost_usd"] > 0
@@ -121,13 +122,19 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
     (tmp_path / "proxy.pem").write_bytes(certificate(datetime.datetime(2040, 1, 1)))
     receiver = Receiver()
     hooks = await tell_two(receiver, tmp_path)
-    plans = (Plan(status=500), Plan(**ANSWER), Plan(texts=["One ", "two"], stall_after=1))
-    async with Upstream(*plans) as upstream, httpx.AsyncClient(trust_env=False) as plain:
+    failing = Plan(status=500)
+    plans = (failing, failing, Plan(**ANSWER), Plan(texts=["One ", "two"], stall_after=1))
+    limited = Plan(status=429, headers={"retry-after": "600"})
+    async with (
+        Upstream(*plans) as upstream,
+        Upstream(limited) as resting,
+        httpx.AsyncClient(trust_env=False) as plain,
+    ):
         target = await asyncio.to_thread(
             server,
             None,
             "--model",
-            "gemini:gemini-2.5-flash,extractive",
+            f"gemini:gemini-2.5-flash,openai:gpt-4.1@{resting.url}/v1,extractive",
             gemini_base_url=upstream.url,
             gemini_api_key="key-canary",
             memory_high_water_bytes="100000000000",
