@@ -46,8 +46,9 @@ async def trends(store: Store, where: Filter, *, now: int, every: Every = "day")
 async def user_stats(store: Store, user_id: str, where: Filter, *, now: int) -> UserStats:
     """Return one person's judgements; of somebody unknown they are zeros and reasons."""
     theirs = replace(where, user_id=user_id)
-    types = await by_type(store, theirs)
-    products = await acceptance(store, theirs, ("product_id",))
+    both = await store.tally(("item_type", "product_id"), theirs)  # reads the judgements once
+    types = acceptance_of([replace(one, key=one.key[:1]) for one in both], ("item_type",))
+    products = acceptance_of([replace(one, key=one.key[1:]) for one in both], ("product_id",))
     return UserStats(
         user_id=user_id,
         overall=types.overall,

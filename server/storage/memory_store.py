@@ -134,14 +134,16 @@ class MemoryStore:
         rows = [row for row in self._feedback.values() if _matches(row, where)]
         if "user_id" not in by and where.user_id is None:
             rows += [row for row in self._erased if _matches(row, where) and _whole(row, where)]
-        return merge(
-            by,
-            [
-                (*(_column(row, name) for name in by), row.action, row.weight, 1, row.score or 0)
-                for row in rows
-                if floor is None or confidence_bin(row.confidence) >= floor
-            ],
-        )
+        counted: list[Sequence[Any]] = [
+            (*(_column(row, name) for name in by), row.action, row.weight, 1, row.score or 0)
+            for row in rows
+            if floor is None or confidence_bin(row.confidence) >= floor
+        ]
+        return merge(by, (counted, []))
+
+    async def sum_up(self, today: int) -> int:
+        """Sum up nothing: all is counted from the rows."""
+        return 0
 
     async def judged(self, where: Filter, after: str = "") -> AsyncIterator[Judged]:
         """Stream judgements with their interactions, a page at a time."""

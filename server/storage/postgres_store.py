@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
@@ -20,6 +19,7 @@ from server.storage.columns import (
     interaction_values,
     judged_row,
 )
+from server.storage.counting import Counting
 from server.storage.months import Month
 from server.storage.outbox import BACKLOG, SILENT, Announcer, Backlog
 from server.storage.postgres_archive import EXPIRE_INTERACTIONS, archive_month, months_stored
@@ -35,59 +35,30 @@ from server.storage.postgres_migrating import apply_migrations
 from server.storage.postgres_outbox import PostgresOutbox, add_notices
 from server.storage.postgres_partitions import Partitions
 from server.storage.postgres_pool import PostgresPool
+from server.storage.postgres_spans import count, sum_up
+from server.storage.postgres_types import SHARDS, unnest
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
 from server.storage.store import PAGE_ROWS, Archive, Filter, GroupBy, Judged, Tally
-from server.storage.tallies import (
-    ROLL_UP_COLUMNS,
-    judged_query,
-    merge,
-    roll_ups,
-    tally_queries,
-)
-
-SHARDS = 16
-"""Roll-up rows per combination at most: as many nodes add to one without waiting."""
-
-_TYPES = {
-    "event_id": "uuid",
-    "received_at": "bigint",
-    "started_at": "bigint",
-    "score": "smallint",
-    "confidence": "double precision",
-    "confidence_bin": "smallint",
-    "weight": "double precision",
-    "items": "bytea",
-    "latency_ms": "double precision",
-    "is_confused": "boolean",
-    "input_tokens": "bigint",
-    "output_tokens": "bigint",
-    "cost_usd": "double precision",
-    "level": "smallint",
-    "day": "integer",
-    "key": "bytea",
-    "events": "bigint",
-    "score_sum": "bigint",
-}
-"""Types of columns that are not text."""
-
-
-def _unnest(columns: Sequence[str]) -> str:
-    arrays = [f"${n}::{_TYPES.get(name, 'text')}[]" for n, name in enumerate(columns, 1)]
-    return f"unnest({', '.join(arrays)})"
+from server.storage.tallies import ROLL_UP_COLUMNS, days_changed, judged_query, merge, roll_ups
 
 
 def _insert(table: str, columns: Sequence[str], key: str) -> str:
     return (
-        f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM {_unnest(columns)}"  # noqa: S608 - our own names
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM {unnest(columns)}"  # noqa: S608 - our own names
         f" ON CONFLICT DO NOTHING RETURNING {key}, tenant"
     )
 
 
 _INSERT_FEEDBACK = _insert("feedback", FEEDBACK_COLUMNS, "event_id")
 _INSERT_INTERACTIONS = _insert("interactions", INTERACTION_COLUMNS, "response_id")
+_ADDED = len(ROLL_UP_COLUMNS)
 _ADD_ROLL_UPS = (
-    f"INSERT INTO feedback_days AS d (shard, {', '.join(ROLL_UP_COLUMNS)})"  # noqa: S608 - our own names
-    f" SELECT pg_backend_pid() % {SHARDS}, u.* FROM {_unnest(ROLL_UP_COLUMNS)} u"
+    "WITH changed AS (INSERT INTO feedback_changes AS c (shard, tenant, day, revision)"  # noqa: S608 - our own names
+    f" SELECT pg_backend_pid() % {SHARDS}, *, 1"
+    f" FROM unnest(${_ADDED + 1}::text[], ${_ADDED + 2}::integer[])"
+    " ON CONFLICT (tenant, day, shard) DO UPDATE SET revision = c.revision + 1)"
+    f" INSERT INTO feedback_days AS d (shard, {', '.join(ROLL_UP_COLUMNS)})"
+    f" SELECT pg_backend_pid() % {SHARDS}, u.* FROM {unnest(ROLL_UP_COLUMNS)} u"
     " ON CONFLICT (tenant, level, day, key, shard) DO UPDATE SET"
     " events = d.events + excluded.events, weight = d.weight + excluded.weight,"
     " score_sum = d.score_sum + excluded.score_sum"
@@ -165,10 +136,13 @@ class PostgresStore:
 
     async def tally(self, by: Sequence[GroupBy], where: Filter) -> list[Tally]:
         """Count judgements by groups."""
-        results: list[Sequence[Any]] = []
-        for query in tally_queries(by, where, "$"):
-            results += await self._pool.select(query.text, query.args)
-        return merge(by, results)
+        async with self._pool.reading() as connection:
+            return merge(by, await count(connection, Counting(by, where, "$")))
+
+    async def sum_up(self, today: int) -> int:
+        """Sum up the spans of days that are over, unless another node is at it."""
+        async with self._pool.reading() as connection:
+            return await sum_up(connection, today)
 
     async def judged(self, where: Filter, after: str = "") -> AsyncIterator[Judged]:
         """Stream judgements, a page at a time."""
@@ -241,7 +215,9 @@ async def _insert_feedback(
         hashes = await connection.fetch(_PAYLOAD_HASHES, ids, tenants)
         kept = {(str(event_id), tenant): sha256 for event_id, tenant, sha256 in hashes}
     if new:
-        await connection.execute(_ADD_ROLL_UPS, *zip(*roll_ups(new), strict=True))
+        added = roll_ups(new)
+        days = zip(*days_changed(added), strict=True)
+        await connection.execute(_ADD_ROLL_UPS, *zip(*added, strict=True), *days)
     return new, kept
 
 

@@ -19,22 +19,27 @@ from server.storage.columns import (
     interaction_values,
     judged_row,
 )
+<<<<<<< HEAD
+=======
+from server.storage.counting import Counting
+from server.storage.letters import is_about, plain
+from server.storage.migrating import MigrationError, pending, read_migrations
+>>>>>>> fbd3fb5 (Sum up spans of days behind the writers)
 from server.storage.months import Month
 from server.storage.outbox import BACKLOG, SILENT, Announcer, Backlog
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
 from server.storage.sqlite_archive import archive_month, expire_interactions, months_stored
+<<<<<<< HEAD
 from server.storage.sqlite_letters import drop_letters, erase, letters, put_letter
 from server.storage.sqlite_migrating import migrate
 from server.storage.sqlite_outbox import SqliteOutbox, add_notices
 from server.storage.sqlite_thread import BUSY_S, SqliteThread, in_transaction
+=======
+from server.storage.sqlite_spans import count, sum_up
+from server.storage.sqlite_thread import BUSY_S, SqliteThread, connect, in_transaction, translated
+>>>>>>> fbd3fb5 (Sum up spans of days behind the writers)
 from server.storage.store import PAGE_ROWS, Archive, Filter, GroupBy, Judged, Tally
-from server.storage.tallies import (
-    ROLL_UP_COLUMNS,
-    judged_query,
-    merge,
-    roll_ups,
-    tally_queries,
-)
+from server.storage.tallies import ROLL_UP_COLUMNS, days_changed, judged_query, merge, roll_ups
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:
@@ -49,10 +54,14 @@ _ADD_ROLL_UP = (
     + "(tenant, level, day, key) DO UPDATE SET events = events + excluded.events,"
     " weight = weight + excluded.weight, score_sum = score_sum + excluded.score_sum"
 )
+_NOTE_CHANGE = (
+    "INSERT INTO feedback_changes (tenant, day, revision) VALUES (?, ?, 1)"
+    " ON CONFLICT (tenant, day) DO UPDATE SET revision = revision + 1"
+)
 
 
 class SqliteStore:
-    """The store in the file `path`. Writes and reads have a connection and a thread each.
+    """The store in the file `path`. Writes, reads and sums have a connection and a thread each.
 
     Several processes may share the file; each write waits up to `busy_s` for another's. `announcer`
     says what goes to the outbox.
@@ -63,14 +72,19 @@ class SqliteStore:
     ) -> None:
         self._writer = SqliteThread(path, "store-writer", busy_s)
         self._reader = SqliteThread(path, "store-reader", busy_s)
+<<<<<<< HEAD
         self._announcer = announcer
         self.outbox = SqliteOutbox(self._writer, self._reader)
+=======
+        self._summer = SqliteThread(path, "store-summer", busy_s)
+>>>>>>> fbd3fb5 (Sum up spans of days behind the writers)
 
     async def open(self) -> None:
         """Open or make the file and apply migrations; raises `MigrationError` too."""
         await self._writer.open()
         await self._writer.run(migrate)
         await self._reader.open()
+        await self._summer.open()
 
     async def write(self, rows: Sequence[AnyRow]) -> list[Written]:
         """Store all rows in one durable transaction."""
@@ -108,10 +122,12 @@ class SqliteStore:
 
     async def tally(self, by: Sequence[GroupBy], where: Filter) -> list[Tally]:
         """Count judgements by groups."""
-        results = []
-        for query in tally_queries(by, where, "?"):
-            results += await self._select(query.text, query.args)
-        return merge(by, results)
+        counting = Counting(by, where, "?")
+        return merge(by, await self._reader.run(lambda connection: count(connection, counting)))
+
+    async def sum_up(self, today: int) -> int:
+        """Sum up the spans of days that are over."""
+        return await sum_up(self._summer, self._writer, today)
 
     async def judged(self, where: Filter, after: str = "") -> AsyncIterator[Judged]:
         """Stream judgements, a page at a time."""
@@ -157,7 +173,8 @@ class SqliteStore:
         await self._select("SELECT 1 FROM feedback LIMIT 1", ())
 
     async def aclose(self) -> None:
-        """Close both connections and end their threads."""
+        """Close all connections and end their threads."""
+        await self._summer.aclose()
         await self._reader.aclose()
         await self._writer.aclose()
 
@@ -187,8 +204,14 @@ def _write(
         for answer, values in answers:
             if connection.execute(_INSERT_INTERACTION, values).rowcount:
                 inserted.add(mark(answer))
+<<<<<<< HEAD
         connection.executemany(_ADD_ROLL_UP, roll_ups(new))
         add_notices(connection, announcer.of_rows(new))
+=======
+        added = roll_ups(new)
+        connection.executemany(_ADD_ROLL_UP, added)
+        connection.executemany(_NOTE_CHANGE, days_changed(added))
+>>>>>>> fbd3fb5 (Sum up spans of days behind the writers)
         return batch.results(inserted, kept)
 
     return in_transaction(connection, insert)

@@ -142,6 +142,14 @@ class Store(Protocol):
         """Count judgements by groups, from the roll-ups wherever they can tell."""
         ...
 
+    async def sum_up(self, today: int) -> int:
+        """Make later counts quick: sum up what is over of the days before `today` (since 1970).
+
+        Call it now and then; counts are the same with and without. Returns how many spans of days
+        were summed up, 0 when all are or when another node is at it.
+        """
+        ...
+
     def judged(self, where: Filter, after: str = "") -> AsyncIterator[Judged]:
         """Stream judgements with their interactions in event id order, after an event id."""
         ...

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from operator import attrgetter
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -29,14 +29,15 @@ EPOCH = date(1970, 1, 1)
 DIMENSIONS = ("item_type", "product_id", "scenario", "model", "prompt_version", "arm")
 """Text columns that roll-ups keep apart, where none is the empty text."""
 
-_LEVELLED = (*DIMENSIONS, "confidence_bin")
+LEVELLED = (*DIMENSIONS, "confidence_bin")
+"""Columns that roll-ups keep apart, in the order of their levels."""
 
 _NOTHING = ("",) * len(DIMENSIONS) + (NO_BIN,)
 
 TOGETHER = 0
 """Roll-up level with nothing kept apart but day, tenant and action."""
 
-ALL_APART = len(_LEVELLED) + 1
+ALL_APART = len(LEVELLED) + 1
 """Roll-up level with every dimension kept apart; level n between keeps the n-th one only."""
 
 ROLL_UP_COLUMNS = (
@@ -57,12 +58,12 @@ def roll_ups(rows: Iterable[FeedbackRow]) -> list[Values]:
     for row in rows:
         texts = tuple(value or "" for value in _roll_up_fields(row))
         key = (row.received_at // DAY_MS, *texts, confidence_bin(row.confidence))
-        _add(sums, key, 1, row.weight, row.score or 0)
+        add(sums, key, 1, row.weight, row.score or 0)
     coarse: dict[Values, list[float]] = {}
     for (day, tenant, action, *values), total in sums.items():
-        _add(coarse, (TOGETHER, day, tenant, action, None), *total)
+        add(coarse, (TOGETHER, day, tenant, action, None), *total)
         for level, value in enumerate(values, TOGETHER + 1):
-            _add(coarse, (level, day, tenant, action, value), *total)
+            add(coarse, (level, day, tenant, action, value), *total)
     made = [_roll_up(ALL_APART, day, rest, total) for (day, *rest), total in sums.items()]
     for (level, day, tenant, action, value), total in coarse.items():
         kept = list(_NOTHING)
@@ -72,9 +73,10 @@ def roll_ups(rows: Iterable[FeedbackRow]) -> list[Values]:
     return sorted(made, key=lambda values: values[:3])
 
 
-def _add(
+def add(
     sums: dict[Values, list[float]], key: Values, events: float, weight: float, score: float
 ) -> None:
+    """Add to the sums of a key."""
     total = sums.get(key)
     if total is None:
         sums[key] = [events, weight, score]
@@ -88,9 +90,14 @@ def _roll_up(level: int, day: int, rest: Sequence[Any], total: Sequence[float]) 
     return (level, day, roll_up_key(rest), *rest, *total)
 
 
+def days_changed(values: Iterable[Values]) -> list[tuple[str, int]]:
+    """Return tenant and day of all days that these roll-ups add to, in one order for all."""
+    return sorted({(tenant, day) for _, day, _, tenant, *_ in values})
+
+
 def level_of(names: Iterable[str]) -> int:
     """Return the coarsest level that keeps these columns apart."""
-    used = [n for n, name in enumerate(_LEVELLED, 1) if name in set(names)]
+    used = [n for n, name in enumerate(LEVELLED, 1) if name in set(names)]
     if len(used) > 1:
         return ALL_APART
     return used[0] if used else TOGETHER
@@ -109,6 +116,8 @@ class Query:
     """`?` for SQLite, `$` for PostgreSQL, which numbers its arguments."""
     text: str = ""
     args: list[Any] = field(default_factory=list)
+    beside: bool = False
+    """Whether the sums of all actions stand beside each other, as in spans."""
 
     def give(self, value: object) -> str:
         """Take one argument; return its place holder."""
@@ -116,61 +125,39 @@ class Query:
         return self.mark if self.mark == "?" else f"${len(self.args)}"
 
 
-def tally_queries(by: Sequence[GroupBy], where: Filter, mark: str) -> list[Query]:
-    """Return the queries whose results `merge` adds up, none of them counting a row twice.
-
-    Raises `KeyError` for a group that there is not.
-    """
-    columns = [_COLUMN_OF[name] for name in by]
-    since, until = where.since, where.until
-    if "user_id" in by or where.user_id is not None:
-        return [_from_rows(columns, where, (since, until), mark)]
-    first = 0 if since is None else -(-since // DAY_MS)
-    last = None if until is None else until // DAY_MS
-    if last is not None and last <= first and (since is not None):
-        return [_from_rows(columns, where, (since, until), mark)]
-    queries = [_from_days(columns, where, (first, last), mark)]
-    if since is not None and since % DAY_MS:
-        queries.append(_from_rows(columns, where, (since, first * DAY_MS), mark))
-    if until is not None and last is not None and until % DAY_MS:
-        queries.append(_from_rows(columns, where, (last * DAY_MS, until), mark))
-    return queries
+Counted = tuple[list[Sequence[Any]], list[Sequence[Any]]]
+"""What queries found: rows of columns, action, weight, events, scores; and rows in which the sums
+of all actions stand beside each other, in the order of a tally's fields."""
 
 
-def merge(by: Sequence[GroupBy], results: Iterable[Sequence[Any]]) -> list[Tally]:
-    """Return one tally per group, by key, from rows of columns, action, weight, events, scores."""
-    groups: dict[tuple[str, ...], dict[str, float]] = {}
-    for *columns, action, weight, events, score_sum in results:
-        key = tuple(_written(name, value) for name, value in zip(by, columns, strict=True))
-        sums = groups.setdefault(key, {})
-        name = _SUM_OF[action]
-        sums[name] = sums.get(name, 0) + (events if action == "rate" else weight)
+def merge(by: Sequence[GroupBy], counted: Counted) -> list[Tally]:
+    """Return one tally per group, by key."""
+    found: dict[Values, list[float]] = {}
+    below, beside = counted
+    for *columns, action, weight, events, score_sum in below:
+        sums = found.setdefault(tuple(columns), [0.0] * _WIDTH)
+        sums[_PLACE_OF[action]] += float(events if action == "rate" else weight)
         if action == "rate":
-            sums["score_sum"] = sums.get("score_sum", 0) + score_sum
-    return [_tally(key, sums) for key, sums in sorted(groups.items())]
+            sums[-1] += float(score_sum)
+    for row in beside:
+        sums = found.setdefault(tuple(row[:-_WIDTH]), [0.0] * _WIDTH)
+        for place, value in enumerate(row[-_WIDTH:]):
+            sums[place] += float(value)
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for values, sums in found.items():
+        key = tuple(_written(name, value) for name, value in zip(by, values, strict=True))
+        before = groups.get(key)
+        groups[key] = [x + y for x, y in zip(before, sums, strict=True)] if before else sums
+    return [
+        Tally(key, accepted, rejected, modified, dismissed, int(rated), int(score_sum))
+        for key, (accepted, rejected, modified, dismissed, rated, score_sum) in sorted(
+            groups.items()
+        )
+    ]
 
 
-def _tally(key: tuple[str, ...], sums: dict[str, float]) -> Tally:
-    return Tally(
-        key,
-        accepted=float(sums.get("accepted", 0)),
-        rejected=float(sums.get("rejected", 0)),
-        modified=float(sums.get("modified", 0)),
-        dismissed=float(sums.get("dismissed", 0)),
-        rated=int(sums.get("rated", 0)),
-        score_sum=int(sums.get("score_sum", 0)),
-    )
-
-
-_COLUMN_OF: dict[str, str] = {name: name for name in get_args(GroupBy)} | {"week": "day"}
-
-_SUM_OF = {
-    "accept": "accepted",
-    "reject": "rejected",
-    "modify": "modified",
-    "dismiss": "dismissed",
-    "rate": "rated",
-}
+_PLACE_OF = {"accept": 0, "reject": 1, "modify": 2, "dismiss": 3, "rate": 4}
+_WIDTH = 6
 
 
 def _written(name: GroupBy, value: Any) -> str:  # noqa: ANN401 - a column of any type
@@ -182,42 +169,6 @@ def _written(name: GroupBy, value: Any) -> str:  # noqa: ANN401 - a column of an
     if name == "confidence_bin":
         return "" if value == NO_BIN else f"{value / BINS:.1f}"
     return value or ""
-
-
-def _from_days(
-    columns: Sequence[str], where: Filter, days: tuple[int, int | None], mark: str
-) -> Query:
-    query = Query(mark)
-    level = level_of([*columns, *_filtered(where)])
-    tests = [f"tenant = {query.give(where.tenant)}", f"level = {query.give(level)}"]
-    if days[0]:
-        tests.append(f"day >= {query.give(days[0])}")
-    if days[1] is not None:
-        tests.append(f"day < {query.give(days[1])}")
-    tests += _dimension_tests(where, query)
-    groups = ", ".join([*columns, "action"])
-    query.text = (
-        f"SELECT {groups}, SUM(weight), SUM(events), SUM(score_sum) FROM feedback_days"  # noqa: S608 - our own names
-        f" WHERE {' AND '.join(tests)} GROUP BY {groups}"
-    )
-    return query
-
-
-def _from_rows(
-    columns: Sequence[str], where: Filter, times: tuple[int | None, int | None], mark: str
-) -> Query:
-    query = Query(mark)
-    tests = row_tests(where, query, "", times)
-    if where.min_confidence is not None:
-        floor = confidence_bin(where.min_confidence)
-        tests.append(f"confidence_bin >= {query.give(floor)}")
-    named = [f"received_at / {DAY_MS}" if name == "day" else name for name in columns]
-    groups = ", ".join([*named, "action"])
-    query.text = (
-        f"SELECT {groups}, SUM(weight), COUNT(*), COALESCE(SUM(score), 0) FROM feedback"  # noqa: S608 - our own names
-        f" WHERE {' AND '.join(tests)} GROUP BY {groups}"
-    )
-    return query
 
 
 def row_tests(
@@ -233,23 +184,6 @@ def row_tests(
         value = getattr(where, name)
         if value is not None:
             tests.append(f"{prefix}{name} = {query.give(value)}")
-    return tests
-
-
-def _filtered(where: Filter) -> list[str]:
-    """Return the dimensions that a filter asks about."""
-    names = [name for name in DIMENSIONS if getattr(where, name) is not None]
-    return [*names, "confidence_bin"] if where.min_confidence is not None else names
-
-
-def _dimension_tests(where: Filter, query: Query) -> list[str]:
-    tests = []
-    for name in DIMENSIONS:
-        value = getattr(where, name)
-        if value is not None:
-            tests.append(f"{name} = {query.give(value)}")
-    if where.min_confidence is not None:
-        tests.append(f"confidence_bin >= {query.give(confidence_bin(where.min_confidence))}")
     return tests
 
 
