@@ -19,25 +19,16 @@ from server.storage.columns import (
     interaction_values,
     judged_row,
 )
-<<<<<<< HEAD
-=======
 from server.storage.counting import Counting
-from server.storage.letters import is_about, plain
-from server.storage.migrating import MigrationError, pending, read_migrations
->>>>>>> fbd3fb5 (Sum up spans of days behind the writers)
 from server.storage.months import Month
 from server.storage.outbox import BACKLOG, SILENT, Announcer, Backlog
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
 from server.storage.sqlite_archive import archive_month, expire_interactions, months_stored
-<<<<<<< HEAD
 from server.storage.sqlite_letters import drop_letters, erase, letters, put_letter
 from server.storage.sqlite_migrating import migrate
 from server.storage.sqlite_outbox import SqliteOutbox, add_notices
-from server.storage.sqlite_thread import BUSY_S, SqliteThread, in_transaction
-=======
 from server.storage.sqlite_spans import count, sum_up
-from server.storage.sqlite_thread import BUSY_S, SqliteThread, connect, in_transaction, translated
->>>>>>> fbd3fb5 (Sum up spans of days behind the writers)
+from server.storage.sqlite_thread import BUSY_S, SqliteThread, in_transaction
 from server.storage.store import PAGE_ROWS, Archive, Filter, GroupBy, Judged, Tally
 from server.storage.tallies import ROLL_UP_COLUMNS, days_changed, judged_query, merge, roll_ups
 
@@ -72,12 +63,9 @@ class SqliteStore:
     ) -> None:
         self._writer = SqliteThread(path, "store-writer", busy_s)
         self._reader = SqliteThread(path, "store-reader", busy_s)
-<<<<<<< HEAD
         self._announcer = announcer
         self.outbox = SqliteOutbox(self._writer, self._reader)
-=======
         self._summer = SqliteThread(path, "store-summer", busy_s)
->>>>>>> fbd3fb5 (Sum up spans of days behind the writers)
 
     async def open(self) -> None:
         """Open or make the file and apply migrations; raises `MigrationError` too."""
@@ -204,14 +192,10 @@ def _write(
         for answer, values in answers:
             if connection.execute(_INSERT_INTERACTION, values).rowcount:
                 inserted.add(mark(answer))
-<<<<<<< HEAD
-        connection.executemany(_ADD_ROLL_UP, roll_ups(new))
-        add_notices(connection, announcer.of_rows(new))
-=======
         added = roll_ups(new)
         connection.executemany(_ADD_ROLL_UP, added)
         connection.executemany(_NOTE_CHANGE, days_changed(added))
->>>>>>> fbd3fb5 (Sum up spans of days behind the writers)
+        add_notices(connection, announcer.of_rows(new))
         return batch.results(inserted, kept)
 
     return in_transaction(connection, insert)
