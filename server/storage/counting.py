@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from server.storage.columns import DAY_MS, confidence_bin
-from server.storage.spans import Days, Piece, days_queries, lengths_of, pieces
+from server.storage.spans import Days, Piece, days_queries, lengths_of, pieces, span_level
 from server.storage.store import Filter, GroupBy
 from server.storage.tallies import DIMENSIONS, LEVELLED, Query, level_of, row_tests
 
@@ -46,7 +46,8 @@ class Counting:
         """Return what to ask of the days, None when spans cannot help."""
         if self._days is None or not self._lengths:
             return None
-        return days_queries(self._where.tenant, self._kept, *self._days, self._mark)
+        level = span_level(self._kept)
+        return days_queries(self._where.tenant, *self._days, self._mark, level)
 
     def queries(self, days: Days | None = None) -> list[Query]:
         """Return the queries whose results `merge` adds up, none of them counting a row twice."""

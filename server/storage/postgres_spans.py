@@ -11,13 +11,14 @@ from server.storage.counting import Counting
 from server.storage.postgres_types import unnest
 from server.storage.spans import (
     DONE,
+    LEAST_EVENTS,
     SPAN_COLUMNS,
     SPANS,
     Days,
     Span,
     days_of,
     days_queries,
-    spans_at,
+    levels_of,
 )
 from server.storage.tallies import Counted, Query
 
@@ -32,7 +33,7 @@ _KEY = "tenant = $1 AND span = $2 AND day = $3"
 _DELETE = f"DELETE FROM feedback_spans WHERE {_KEY}"  # noqa: S608 - our own names
 _FORGET = f"DELETE FROM feedback_built WHERE {_KEY}"  # noqa: S608 - our own names
 _NOTE = (
-    "INSERT INTO feedback_built (tenant, level, span, day, revision) VALUES ($1, $2, $3, $4, $5)"
+    "INSERT INTO feedback_built (tenant, span, day, level, revision) VALUES ($1, $2, $3, $4, $5)"
 )
 
 
@@ -75,30 +76,23 @@ async def _sum_up_one(connection: asyncpg.Connection, whole: Span) -> None:
     async with connection.transaction(isolation="repeatable_read"):
         await connection.execute(_DELETE, *key)
         await connection.execute(_FORGET, *key)
-        for span in spans_at(*key):
-            days = await _days(connection, span.tenant, span.kept, span.first, span.last)
+        days = await _days(connection, whole.tenant, whole.first, whole.last)
+        revision = days.revision(whole.days, whole.first)
+        [(events,)] = await _select(connection, whole.events("$"))
+        for span in levels_of(whole) if events >= LEAST_EVENTS else ():
             found: list[Sequence[Any]] = []
             for query in span.queries(days, "$"):
                 found += await _select(connection, query)
             if made := span.values(found):
                 await connection.execute(_INSERT, *zip(*made, strict=True))
-                await _note(connection, span, days)
-        await _note(connection, whole, days)
-
-
-async def _note(connection: asyncpg.Connection, span: Span, days: Days) -> None:
-    revision = days.revision(span.days, span.first)
-    await connection.execute(_NOTE, span.tenant, span.level, span.days, span.first, revision)
+                await connection.execute(_NOTE, *key, span.level, revision)
+        await connection.execute(_NOTE, *key, whole.level, revision)
 
 
 async def _days(
-    connection: asyncpg.Connection,
-    tenant: str,
-    kept: Sequence[str] = (),
-    first: int | None = None,
-    last: int | None = None,
+    connection: asyncpg.Connection, tenant: str, first: int | None = None, last: int | None = None
 ) -> Days:
-    revisions, built = days_queries(tenant, kept, first, last, "$")
+    revisions, built = days_queries(tenant, first, last, "$")
     return days_of(await _select(connection, revisions), await _select(connection, built))
 
 

@@ -27,6 +27,9 @@ SPANS = (64, 16, 4, 1)
 WORTH = 2
 """A span is kept when it has at most one row for so many that it spares."""
 
+LEAST_EVENTS = 2000
+"""Spans of fewer judgements are not summed up: reading each of them takes a millisecond or two."""
+
 DONE = TOGETHER
 """Level under which a span is noted when all of its levels were looked at. With nothing kept apart
 the daily roll-ups are few, so that no span is kept at this level."""
@@ -54,24 +57,24 @@ _KEPT_AT = {level: kept for kept, level in _LEVEL_OF.items()}
 @dataclass(frozen=True, slots=True)
 class Days:
     """What is known of the days of one tenant: `revisions` of those that hold judgements, and
-    `built`, the revision that each span (days, first day) of one level was made from."""
+    `built`, the revision that each span (level, days, first day) was made from."""
 
     revisions: Mapping[int, int]
-    built: Mapping[tuple[int, int], int]
+    built: Mapping[tuple[int, int, int], int]
 
     def revision(self, span: int, first: int) -> int:
         """Return the revision of a span as it is now; 0 when its days hold nothing."""
         return sum(self.revisions.get(day, 0) for day in range(first, first + span))
 
-    def holds(self, span: int, first: int) -> bool:
+    def holds(self, level: int, span: int, first: int) -> bool:
         """Tell whether a span was summed up and nothing was added to it since."""
-        made_from = self.built.get((span, first))
+        made_from = self.built.get((level, span, first))
         return made_from is not None and made_from == self.revision(span, first)
 
     def due(self, span: int, today: int) -> list[int]:
         """Return the spans of a length that are over and to be summed up, by their first day."""
         firsts = sorted({day - day % span for day in self.revisions})
-        return [one for one in firsts if one + span <= today and not self.holds(span, one)]
+        return [one for one in firsts if one + span <= today and not self.holds(DONE, span, one)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ def pieces(
 ) -> list[Piece]:
     """Return what to read for the days from `first` up to `last`, no day twice."""
     known = days.revisions
+    level = _LEVEL_OF[tuple(kept)]
     # Before the first day there is nothing: a span may begin there too.
     at = min(known, default=0) // SPANS[0] * SPANS[0] if first is None else first
     end = max(known, default=-1) + 1 if last is None else last
@@ -120,7 +124,7 @@ def pieces(
     rest: list[int] = []
     while at < end:
         for span in lengths:
-            if at % span == 0 and at + span <= end and days.holds(span, at):
+            if at % span == 0 and at + span <= end and days.holds(level, span, at):
                 spans.setdefault(span, []).append(at)
                 at += span
                 break
@@ -129,8 +133,7 @@ def pieces(
                 rest.append(at)
             at += 1
     made = [
-        Piece(True, _LEVEL_OF[tuple(kept)], (f"span = {span}", _one_of(firsts)))
-        for span, firsts in spans.items()
+        Piece(True, level, (f"span = {span}", _one_of(firsts))) for span, firsts in spans.items()
     ]
     if rest:
         whole = not spans
@@ -144,12 +147,10 @@ def _one_of(days: Sequence[int]) -> str:
 
 
 def days_queries(
-    tenant: str, kept: Sequence[str], first: int | None, last: int | None, mark: str
+    tenant: str, first: int | None, last: int | None, mark: str, level: int | None = None
 ) -> tuple[Query, Query]:
-    """Return the queries whose results `days_of` reads, of the days from `first` up to `last`.
-
-    With nothing `kept` apart the spans are those that were looked at.
-    """
+    """Return the queries whose results `days_of` reads, of the days from `first` up to `last`, and
+    of the spans of one level or of all."""
     tests = "" if first is None else f" AND day >= {first}"
     tests += "" if last is None else f" AND day < {last}"
     revisions, built = Query(mark), Query(mark)
@@ -157,10 +158,10 @@ def days_queries(
         "SELECT day, SUM(revision) FROM feedback_changes"  # noqa: S608 - numbers
         f" WHERE tenant = {revisions.give(tenant)}{tests} GROUP BY day"
     )
-    level = _LEVEL_OF[tuple(kept)] if kept else DONE
+    tests += "" if level is None else f" AND level = {level}"
     built.text = (
-        "SELECT span, day, revision FROM feedback_built"  # noqa: S608 - numbers
-        f" WHERE tenant = {built.give(tenant)} AND level = {level}{tests}"
+        "SELECT level, span, day, revision FROM feedback_built"  # noqa: S608 - numbers
+        f" WHERE tenant = {built.give(tenant)}{tests}"
     )
     return revisions, built
 
@@ -169,7 +170,7 @@ def days_of(revisions: Iterable[Sequence[Any]], built: Iterable[Sequence[Any]]) 
     """Return what the two queries found."""
     return Days(
         {day: int(revision) for day, revision in revisions},
-        {(span, day): revision for span, day, revision in built},
+        {(level, span, day): revision for level, span, day, revision in built},
     )
 
 
@@ -186,6 +187,16 @@ class Span:
     def last(self) -> int:
         """The day after it."""
         return self.first + self.days
+
+    def events(self, mark: str) -> Query:
+        """Return the query for the number of judgements in the span."""
+        query = Query(mark)
+        query.text = (
+            "SELECT COALESCE(SUM(events), 0) FROM feedback_days"  # noqa: S608 - numbers
+            f" WHERE tenant = {query.give(self.tenant)} AND level = {TOGETHER}"
+            f" AND day >= {self.first} AND day < {self.last}"
+        )
+        return query
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -227,8 +238,13 @@ class Span:
         return made
 
 
-def spans_at(tenant: str, days: int, first: int) -> Iterator[Span]:
+def levels_of(whole: Span) -> Iterator[Span]:
     """Yield all levels of a span."""
     for kept, level in _LEVEL_OF.items():
-        if days in lengths_of(kept):
-            yield Span(tenant, days, first, level)
+        if whole.days in lengths_of(kept):
+            yield Span(whole.tenant, whole.days, whole.first, level)
+
+
+def span_level(kept: Sequence[str]) -> int:
+    """Return the level at which spans keep these dimensions apart."""
+    return _LEVEL_OF[tuple(kept)]

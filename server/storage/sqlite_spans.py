@@ -12,13 +12,14 @@ from server.storage.columns import Values
 from server.storage.counting import Counting
 from server.storage.spans import (
     DONE,
+    LEAST_EVENTS,
     SPAN_COLUMNS,
     SPANS,
     Days,
     Span,
     days_of,
     days_queries,
-    spans_at,
+    levels_of,
 )
 from server.storage.sqlite_thread import SqliteThread, in_transaction
 from server.storage.tallies import Counted, Query
@@ -78,18 +79,19 @@ class _Summed:
 
 
 def _read(whole: Span, connection: sqlite3.Connection) -> list[_Summed]:
-    """Return all levels of a span, `whole` last."""
+    """Return all levels of a span that are worth it, `whole` last."""
 
     def read() -> list[_Summed]:
+        days = _days(connection, whole.tenant, whole.first, whole.last)
+        revision = days.revision(whole.days, whole.first)
+        [(events,)] = _select(connection, whole.events("?"))
         made = []
-        for span in spans_at(whole.tenant, whole.days, whole.first):
-            days = _days(connection, span.tenant, span.kept, span.first, span.last)
+        for span in levels_of(whole) if events >= LEAST_EVENTS else ():
             found: list[Values] = []
             for query in span.queries(days, "?"):
                 found += _select(connection, query)
-            revision = days.revision(span.days, span.first)
             made.append(_Summed(span, revision, span.values(found)))
-        return [*made, _Summed(whole, made[-1].revision, [])]
+        return [*made, _Summed(whole, revision, [])]
 
     return in_transaction(connection, read, "BEGIN")
 
@@ -126,13 +128,9 @@ def _tenants(connection: sqlite3.Connection) -> list[str]:
 
 
 def _days(
-    connection: sqlite3.Connection,
-    tenant: str,
-    kept: Sequence[str] = (),
-    first: int | None = None,
-    last: int | None = None,
+    connection: sqlite3.Connection, tenant: str, first: int | None = None, last: int | None = None
 ) -> Days:
-    revisions, built = days_queries(tenant, kept, first, last, "?")
+    revisions, built = days_queries(tenant, first, last, "?")
     return days_of(_select(connection, revisions), _select(connection, built))
 
 
