@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test conformance lint format lock web web-check monitoring manifests demo-manuals clean \
-	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-feedback bench-exports
+	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-feedback bench-exports bench-rollups
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -82,6 +82,9 @@ bench-feedback: $(VENV)/.dev ## Acknowledged judgements per second against the s
 
 bench-exports: $(VENV)/.dev ## Export rows per second per format
 	$(BIN)/python -m benchmarks.exports $(ARGS)
+
+bench-rollups: $(VENV)/.dev ## Statistics over 1 M judgements (ARGS="--rows 10000000") against the raw rows
+	$(BIN)/python -m benchmarks.rollups $(ARGS)
 
 bench-cold: $(VENV)/.dev ## First against second question on a manual of 300 pages
 	$(BIN)/python -m benchmarks.cold_manual $(ARGS)

@@ -16,6 +16,7 @@ from server.answering.topics import Topics
 from server.config.settings import Settings
 from server.feedback.drainer import Drainer
 from server.feedback.service import Feedback
+from server.feedback.summing import Summing
 from server.feedback.writer import Writer
 from server.manuals.extract import Extractor
 from server.manuals.fetch import Fetcher
@@ -72,6 +73,9 @@ async def open_feedback(plan: Plan, tracer: Tracer, stack: AsyncExitStack) -> Fe
     writer = Writer(store, journal=journal, on_event=count, on_fatal=plan.failure.set_reason)
     writer.start()
     stack.push_async_callback(writer.aclose)
+    summing = Summing(store, on_fatal=plan.failure.set_reason)
+    summing.start()
+    stack.push_async_callback(summing.aclose)
     return Feedback(
         store=store,
         writer=writer,
