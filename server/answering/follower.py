@@ -46,7 +46,7 @@ class Follower:
     """Fills topics from the log while somebody reads them.
 
     One read for all of them every `POLL_S`. `take_over` is called for an answer whose writer does
-    not live any more; it returns whether this node writes it from here on.
+    not live any more; it returns whether this node, `node`, writes it from here on.
     """
 
     def __init__(
@@ -55,9 +55,11 @@ class Follower:
         fleet: Fleet,
         topics: Topics,
         *,
+        node: str,
         take_over: TakeOver,
         clock: Callable[[], float],
     ) -> None:
+        self._node = node
         self._log = response_log
         self._fleet = fleet
         self._topics = topics
@@ -105,12 +107,22 @@ class Follower:
     def adopt(self, topic: Topic) -> None:
         """Follow a topic that was written here until another node took it over."""
         question = read_question(topic.question)
-        after = topic.frames[topic.logged - 1].position if topic.logged else BEFORE_ALL
+        after = topic.last_logged
         topic.forget_unreleased()  # what nobody has read never was
         if question is None or topic.has_ended:
             return
         self._topics.add(topic)
         self._follow(Followed(topic, "", question, after, heard_at=self._clock()))
+
+    async def catch_up(self, response_id: str) -> None:
+        """Read now what is new of an answer that is followed; raises `LogError`."""
+        followed = self._followed.get(response_id)
+        if followed is None:
+            return
+        after = followed.after
+        entries = await self._log.read(response_id, after)
+        if followed.after == after and self._followed.get(response_id) is followed:
+            self._take(followed, entries)
 
     def writer_of(self, response_id: str) -> str | None:
         """Return the node that writes an answer which is followed here."""
@@ -179,7 +191,8 @@ class Follower:
     async def _look_for_orphans(self, now: float) -> None:
         silent = [one for one in self._followed.values() if now - one.heard_at >= SILENT_S]
         absent = await self._fleet.absent({one.writer for one in silent}) if silent else set()
-        orphans = [one for one in silent if one.writer in absent]
+        # A claim of ours whose reply was lost is in the log too: nobody else will go on with it.
+        orphans = [one for one in silent if one.writer in absent or one.writer == self._node]
         orphans += [one for one in self._followed.values() if one.has_gap and one not in orphans]
         for orphan in orphans:
             if orphan.topic.response_id in self._followed:

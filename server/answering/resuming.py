@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, cast
 
@@ -47,11 +47,26 @@ class Elsewhere(Protocol):
         """Whether the writer of a followed answer lives no more."""
         ...
 
+    async def catch_up(self, topic: Topic) -> None:
+        """Read what other nodes have logged of an answer."""
+        ...
+
 
 class OtherNodes:
-    """Answers of other nodes, by the log."""
+    """Answers of other nodes, by the log.
 
-    def __init__(self, follower: Follower, fleet: Fleet, answering: Answering) -> None:
+    `fence` gives up an answer that is written here if another node took it over.
+    """
+
+    def __init__(
+        self,
+        follower: Follower,
+        fleet: Fleet,
+        answering: Answering,
+        *,
+        fence: Callable[[Topic], Awaitable[None]],
+    ) -> None:
+        self._fence = fence
         self._follower = follower
         self._fleet = fleet
         self._answering = answering
@@ -70,6 +85,12 @@ class OtherNodes:
             return False
         await self._fleet.tell(writer, response_id)
         return True
+
+    async def catch_up(self, topic: Topic) -> None:
+        """Look at the log now; an answer written here may have been taken over meanwhile."""
+        if topic.response_id in self._answering.running:
+            await self._fence(topic)
+        await self._follower.catch_up(topic.response_id)
 
     async def is_orphan(self, response_id: str) -> bool:
         """Ask the fleet about the writer."""
@@ -108,7 +129,7 @@ class Resuming:
         topic = await self._find(response_id)
         if topic is None or topic.asker != asker:
             return await self._from_store(response_id, position, asker)
-        if topic.lacks(position) and not await self._will_reach(topic):
+        if topic.lacks(position) and not await self._will_reach(topic, position):
             self._on_result("bad_position")
             raise EventError(
                 "invalid_event",
@@ -156,12 +177,17 @@ class Resuming:
         except LogError as error:
             raise self._unavailable(response_id, error) from None
 
-    async def _will_reach(self, topic: Topic) -> bool:
-        """Whether the answer is about to be begun anew: its writer died before it logged all."""
+    async def _will_reach(self, topic: Topic, position: Position) -> bool:
+        """Whether the answer has come as far in the log, or is about to be begun anew.
+
+        The log may be a look ahead of what this node knows; and a writer that died may have sent
+        more than it had logged.
+        """
         if topic.has_ended or self._elsewhere is None:
             return False
         try:
-            return await self._elsewhere.is_orphan(topic.response_id)
+            await self._elsewhere.catch_up(topic)
+            return not topic.lacks(position) or await self._elsewhere.is_orphan(topic.response_id)
         except LogError as error:
             raise self._unavailable(topic.response_id, error) from None
 

@@ -61,14 +61,19 @@ class Sharing:
             self._log, answering, self._topics, node=self._node, on_event=self._on_event
         )
         self._follower = Follower(
-            self._log, self._fleet, self._topics, take_over=take_over, clock=self._clock
+            self._log,
+            self._fleet,
+            self._topics,
+            node=self._node,
+            take_over=take_over,
+            clock=self._clock,
         )
         self._presence = Presence(self._fleet, self._node, on_cancel=self._cancel)
         await self._log.unfit()  # the first answer should not wait for this
         await self._presence.start()
         self.writer.start()
         self._follower.start()
-        return OtherNodes(self._follower, self._fleet, answering)
+        return OtherNodes(self._follower, self._fleet, answering, fence=self._fence)
 
     async def leave(self) -> None:
         """Write what is still to be written and give back the lease."""
@@ -80,6 +85,11 @@ class Sharing:
         await self.leave()
         await self._follower.aclose()
         await self.writer.aclose()
+
+    async def _fence(self, topic: Topic) -> None:
+        entries = await self._log.read(topic.response_id, topic.last_logged)
+        if any(entry.writer not in (None, self._node) for entry in entries):
+            self._fenced(topic)
 
     def _fenced(self, topic: Topic) -> None:
         answer = self._answering.running.get(topic.response_id)

@@ -101,6 +101,11 @@ class Topic:
         return self.frames[-1].position if self.frames else BEFORE_ALL
 
     @property
+    def last_logged(self) -> Position:
+        """The position of the last event that is in the log."""
+        return self.frames[self.logged - 1].position if self.logged else BEFORE_ALL
+
+    @property
     def status(self) -> str:
         """`in_progress`, or how the answer ended."""
         return _TERMINAL.get(self.frames[-1].kind, "in_progress") if self.frames else "in_progress"
