@@ -133,7 +133,7 @@ class Explorer:
         for seed in range(within):
             try:
                 simulate(scenario, seed)
-            except (AssertionError, SimulationError):
+            except (AssertionError, SimulationError, TimeoutError):
                 return seed
         raise AssertionError(f"{within} seeds did not show the mistake")
 

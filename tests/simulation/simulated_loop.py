@@ -12,6 +12,7 @@ it. A place can be paused, as by SIGSTOP, or killed: what would run there is put
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import random
@@ -31,6 +32,9 @@ TRACE_STEPS = 60
 
 START_S = 1_000.0
 """The first reading of the clock: no code may take a small number for "long ago"."""
+
+BURIAL_ROUNDS = 20
+"""Each cancels what is left: closing one thing may wait for another that is to be closed."""
 
 MAX_LAG_S = 0.003
 MAX_THREAD_S = 0.005
@@ -108,6 +112,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._places: list[Place] = []
         self._current = 0
+        self._is_over = False
         self._trace: deque[tuple[float, events.Handle]] = deque(maxlen=TRACE_STEPS)
         self.steps = 0
         self.digest = 0
@@ -211,6 +216,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def stop_place(self, place: Place) -> None:
         """Let nothing of it run any more until it is resumed, if ever."""
+        if self._is_over:
+            return
         place.stopped = True
         if place not in self._places:
             self._places.append(place)
@@ -280,17 +287,19 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def bury(self) -> None:
         """Let everything that is left be cancelled and end, also at places that were killed."""
-        self.steps, self._disorder = 0, 0.0
+        self._is_over, self._disorder = True, 0.0
         for place in self._places:
             self.resume_place(place)
-        try:
-            while pending := [task for task in self.tasks if not task.done()]:
-                for task in pending:
-                    task.cancel()
+        for _ in range(BURIAL_ROUNDS):
+            pending = [task for task in self.tasks if not task.done()]
+            if not pending:
+                break
+            for task in pending:
+                task.cancel()
+            self.steps = 0
+            with contextlib.suppress(DeadlockError, EndlessError):
                 self.run_until_complete(asyncio.wait(pending))
-            self.run_until_complete(self.shutdown_asyncgens())
-        except (DeadlockError, EndlessError):
-            return  # it swallows cancellation; the run itself has been judged
+        self.run_until_complete(self.shutdown_asyncgens())
 
     def describe(self) -> str:
         """What was done to the world, what tasks wait for, the last steps of the schedule."""

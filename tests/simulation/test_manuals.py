@@ -1,6 +1,7 @@
 """One cold manual and many processes: who loads it, whatever becomes of whom."""
 
 import asyncio
+from dataclasses import replace
 
 from explorer import WALL_START_S
 from redis_twin import FarRedis, RedisTwin
@@ -10,12 +11,9 @@ from simulated_world import Far, Wire, World
 from server.manuals.documents import Extracted, ManualError, ManualSource
 from server.manuals.library import Library
 from server.manuals.sources import Loaded
-from server.storage.blobs import MemoryBlobCache
-from server.storage.caches import Caches
+from server.storage.caches import open_caches
 from server.storage.leases import RedisLeases
-from server.storage.popularity import MemoryPopularity
 from server.storage.texts import MemoryTextCache
-from server.storage.tracking import NoInvalidations
 
 URL = ManualSource(url="https://vendor.example/manual.pdf")
 PAGES = ("one", "two")
@@ -76,12 +74,10 @@ class Fleet:
         library = Library(
             loader=self.source.at(place),
             build_index=Index,
-            caches=Caches(
+            caches=replace(
+                open_caches("", text_bytes=10**7, answer_bytes=10**6, now=self.wall_clock),
                 texts=Far(self._texts, Wire(self.world, RuntimeError)),
-                answers=MemoryBlobCache(10**6, self.wall_clock),
                 leases=RedisLeases(redis, clock=self.world.loop.time),
-                popularity=MemoryPopularity(self.wall_clock),
-                invalidations=NoInvalidations(),
             ),
             max_bytes=10**7,
             ttl_s=3600,

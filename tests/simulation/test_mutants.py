@@ -11,15 +11,20 @@ import httpcore
 import pytest
 from feedback_world import FeedbackWorld
 from simulated_world import World
+from test_answers import cut_once, departure, served_meanwhile, writer_stands_still
 from test_feedback import break_wires, kill_a_node, storm
 from test_manuals import owner_stands_still
 
+from server.answering.follower import POLL_S, Follower
+from server.endpoints.socket import Connection
 from server.feedback import drainer
 from server.feedback.outcomes import Ack
 from server.feedback.writer import Writer
 from server.outbound import transport
 from server.outbound.addresses import AddressError
+from server.serving import Departure
 from server.storage.leases import RedisLeases
+from server.storage.response_log import MemoryResponseLog
 
 WITHIN = 60
 """Seeds in which each mistake must show itself."""
@@ -99,6 +104,66 @@ def no_dns_pin(patch):
     patch.setattr(transport.CheckedBackend, "_addresses", resolved_again)
 
 
+def snapshot_then_subscribe(patch):
+    """What is logged between the reading of the past and the first look for news is not seen."""
+    opened = Follower.open
+
+    async def open_and_look_from_now(self, response_id):
+        topic = await opened(self, response_id)
+        followed = self._followed.get(response_id)
+        if followed is not None:
+            await asyncio.sleep(POLL_S)
+            news = await self._log.read(response_id, followed.after)
+            followed.after = news[-1].position if news else followed.after
+        return topic
+
+    patch.setattr(Follower, "open", open_and_look_from_now)
+
+
+def no_fence(patch):
+    """The log takes what it is given, from whomever."""
+
+    def append(self, response_id, entry):
+        self.streams.setdefault(response_id, []).append(entry)
+        return True
+
+    patch.setattr(MemoryResponseLog, "_append", append)
+
+
+def no_receive_task(patch):
+    """A connection reads its next frame when the answers it streams have ended."""
+    receive = Connection._receive
+
+    class BetweenAnswers:
+        def __init__(self, connection):
+            self._connection, self._websocket = connection, connection._websocket
+
+        def __getattr__(self, name):
+            return getattr(self._websocket, name)
+
+        async def receive(self):
+            while self._connection._reading._readers:  # noqa: ASYNC110 - a mistake on purpose
+                await asyncio.sleep(0.01)
+            return await self._websocket.receive()
+
+    async def receive_between_answers(self):
+        self._websocket = BetweenAnswers(self)
+        await receive(self)
+
+    patch.setattr(Connection, "_receive", receive_between_answers)
+
+
+def drain_after_uvicorn(patch):
+    """The server is told to shut down, and then the answers are waited for."""
+    drain = Departure._drain
+
+    async def exit_first(self):
+        self._server.should_exit = True
+        await drain(self)
+
+    patch.setattr(Departure, "_drain", exit_first)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A mistake, and the scenario that some seed must fail because of it."""
@@ -115,6 +180,10 @@ MUTANTS = [
     Mutant(drain_before_store, cut_off),
     Mutant(lease_without_owner_check, owner_stands_still),
     Mutant(no_dns_pin, rebinding),
+    Mutant(snapshot_then_subscribe, cut_once),
+    Mutant(no_fence, writer_stands_still),
+    Mutant(no_receive_task, served_meanwhile),
+    Mutant(drain_after_uvicorn, departure),
 ]
 
 
