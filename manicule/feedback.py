@@ -13,9 +13,14 @@ from manicule.environment import Environment
 from manicule.errors import ConnectionLostError, Error, OutboxError
 from manicule.outbox import Entry, Outbox
 from protocol.events import FeedbackAcknowledged
+from protocol.rates import TokenBucket
 
 WINDOW: Final = 256
 """Events under way at a time: enough for a group commit, well below what a server lets wait."""
+PACE_PER_S: Final = 1000
+"""Events a second after a first window: a full outbox is gone in a minute, and a server that
+closes sockets for floods (2,000 frames a second, unless told otherwise) sees none."""
+PACE_PAUSE_S: Final = 0.1
 ACK_S: Final = 15.0
 """An event that found no answer in this time is sent again, on the same connection."""
 FIRST_PAUSE_S: Final = 0.25
@@ -71,6 +76,8 @@ class FeedbackSender:
         self._is_held = False
         self._pause_until = 0.0
         self._pauses = 0
+        self._pace = TokenBucket(PACE_PER_S * 60, burst=WINDOW)
+        self._paced_until = 0.0
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -116,14 +123,11 @@ class FeedbackSender:
             if self._has_leave():
                 try:
                     for entry in self._take_due():
-                        await self._send(send, entry)
+                        await self._offer(send, entry)
                     entries = await self._outbox.after(cursor, WINDOW - len(self._flights))
                     for entry in entries:
                         cursor = entry.position
-                        if not self._has_leave():
-                            self._again[entry.event_id] = entry
-                        elif entry.event_id not in self._settled:
-                            await self._send(send, entry)
+                        await self._offer(send, entry)
                 except ConnectionLostError:
                     return
                 except OutboxError as error:
@@ -189,7 +193,8 @@ class FeedbackSender:
             await self._emptied.wait()
 
     def _has_leave(self) -> bool:
-        return not self._is_held and self._environment.clock() >= self._pause_until
+        now = self._environment.clock()
+        return not self._is_held and now >= max(self._pause_until, self._paced_until)
 
     def _take_due(self) -> list[Entry]:
         """Return what must be sent again now, in order."""
@@ -202,8 +207,17 @@ class FeedbackSender:
             del self._again[entry.event_id]
         return due
 
+    async def _offer(self, send: SendFrame, entry: Entry) -> None:
+        if not self._has_leave():
+            self._again[entry.event_id] = entry
+        elif entry.event_id not in self._settled:
+            await self._send(send, entry)
+
     async def _send(self, send: SendFrame, entry: Entry) -> None:
-        self._flights[entry.event_id] = _Flight(entry, self._environment.clock())
+        now = self._environment.clock()
+        self._flights[entry.event_id] = _Flight(entry, now)
+        if self._pace.take(now):
+            self._paced_until = now + PACE_PAUSE_S
         try:
             await send(entry.frame)
         except ConnectionLostError:
@@ -226,7 +240,7 @@ class FeedbackSender:
     async def _sleep(self) -> None:
         """Wait for something to do: a call, the end of a pause, an event without an answer."""
         now = self._environment.clock()
-        until = [self._pause_until] if self._pause_until > now else []
+        until = [time for time in (self._pause_until, self._paced_until) if time > now]
         if self._flights:
             until.append(next(iter(self._flights.values())).sent_at + ACK_S)
         timeout = max(0.0, min(until) - now) if until and not self._is_held else None

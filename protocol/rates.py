@@ -4,24 +4,24 @@ from __future__ import annotations
 
 
 class TokenBucket:
-    """Allows `per_minute` requests a minute, all of them at once if none came before.
+    """Allows `per_minute` requests a minute, `burst` of them at once if none came before.
 
-    Times are seconds of any monotonic clock.
+    Without `burst` that is all of a minute. Times are seconds of any monotonic clock.
     """
 
-    def __init__(self, per_minute: int) -> None:
-        self._capacity = float(per_minute)
+    def __init__(self, per_minute: int, burst: int | None = None) -> None:
+        self._capacity = float(per_minute if burst is None else burst)
         self._per_second = per_minute / 60
         self._tokens = self._capacity
         self._updated: float | None = None
 
-    def take(self, now: float) -> float:
-        """Take one token: 0 when there was one, else the seconds until there will be."""
+    def take(self, now: float, tokens: int = 1) -> float:
+        """Take tokens: 0 when there were as many, else the seconds until there will be."""
         self._refill(now)
-        if self._tokens >= 1:
-            self._tokens -= 1
+        if self._tokens >= tokens:
+            self._tokens -= tokens
             return 0.0
-        return (1 - self._tokens) / self._per_second
+        return (tokens - self._tokens) / self._per_second
 
     def look(self, now: float) -> tuple[int, float]:
         """Return how many tokens there are, and the seconds until there are all."""

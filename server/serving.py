@@ -14,8 +14,9 @@ from starlette.concurrency import run_in_threadpool
 
 from server.app import build_app, open_node
 from server.config.settings import Settings
-from server.deadlines import CLOSE_TIMEOUT_S, HEAD_S, HttpProtocol, SocketProtocol
+from server.deadlines import CLOSE_TIMEOUT_S, HEAD_S, HttpProtocol
 from server.endpoints.node import Node
+from server.floods import counting_protocol
 from server.plan import Plan
 from server.sampling import sample_for_ever
 from server.telemetry.loop_watch import LoopWatch
@@ -145,7 +146,7 @@ def _uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         http=HttpProtocol,
-        ws=SocketProtocol,
+        ws=counting_protocol(settings.max_frames_per_s),
         ws_max_size=settings.max_frame_bytes,
         ws_per_message_deflate=False,
         ws_ping_interval=settings.ping_interval_s,

@@ -148,6 +148,9 @@ class Settings(AccessSettings):
     max_frame_bytes: int = setting(
         65_536, "Largest frame of a client.", unit="bytes", low=1024, high=2**24
     )
+    max_frames_per_s: int = setting(
+        2000, "Frames of one socket; more closes it with 4429.", unit="1/s", low=10, high=1_000_000
+    )
     max_concurrent_responses: int = setting(
         8, "Answers that one socket may have running.", low=1, high=1000
     )
@@ -161,16 +164,10 @@ class Settings(AccessSettings):
         high=1_000_000,
     )
     model_concurrency: int = setting(
-        2000,
-        "Model calls that one process makes at the same time; further questions wait in a queue.",
-        low=1,
-        high=1_000_000,
+        2000, "Model calls of one process at a time; others wait.", low=1, high=1_000_000
     )
     max_queued_answers: int = setting(
-        500,
-        "Questions of each priority that may wait for a model; further ones are refused.",
-        low=0,
-        high=1_000_000,
+        500, "Questions of each class that may wait for a model.", low=0, high=1_000_000
     )
     max_connections: int = setting(10_000, "Open sockets of one process.", low=1, high=1_000_000)
     connections_per_address: int = setting(

@@ -1,6 +1,7 @@
 """Judgements: acknowledged, queued, sent again under the same id, refused for good."""
 
 import asyncio
+import time
 
 import pytest
 from told_server import WAIT_S, acknowledge, be_silent, final_response, refuse_with, until
@@ -45,6 +46,17 @@ async def test_a_thousand_at_once_are_sent_once_and_in_order(told, outbox):
     assert [each.event_id for each in done] == [each["event_id"] for each in sent]
     ids = [each["event_id"] for each in sent]
     assert ids == sorted(ids)
+
+
+async def test_a_full_outbox_is_sent_at_a_pace_that_is_no_flood(told, outbox):
+    many = 2 * feedback.WINDOW + 300
+    started = time.monotonic()
+    async with manicule.connect(told.url, outbox=outbox, ack_wait_s=WAIT_S) as client:
+        await asyncio.gather(*(client.accept(f"resp_{n}") for n in range(many)))
+    took_s = time.monotonic() - started
+    sent = len(told.events("feedback.create"))
+    assert sent == many
+    assert sent <= feedback.WINDOW + 1 + took_s * feedback.PACE_PER_S
 
 
 async def test_never_more_than_a_window_is_under_way(told, outbox, monkeypatch):

@@ -34,7 +34,7 @@ async def echo(websocket: WebSocket) -> None:
 
 async def main() -> None:
     configure_logs("warning", "json")
-    settings = Settings(port=0, max_frame_bytes=MAX_FRAME_BYTES)
+    settings = Settings(port=0, max_frame_bytes=MAX_FRAME_BYTES, max_frames_per_s=1_000_000)
     sock = listen(settings)
     app = Starlette(routes=[WebSocketRoute("/", echo)])
     print(sock.getsockname()[1], flush=True)

@@ -150,6 +150,7 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
             inter_token_timeout_s="600",
             model_concurrency="1",
             max_queued_answers="1",
+            max_frames_per_s="1000000",
         )
         await put_dead_letter(target.folder)
         await drive(target.url)

@@ -14,7 +14,7 @@ MIB = 2**20
 
 @pytest.fixture(scope="module")
 def target(server):
-    return server(slow_client_s="0.2", send_buffer_bytes="4096")
+    return server(slow_client_s="0.2", send_buffer_bytes="4096", max_frames_per_s="1000000")
 
 
 def sockets_of(target):
