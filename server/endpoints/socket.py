@@ -11,13 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from protocol.codec import encode, error_event
 from protocol.errors import CloseCode, EventError
-from protocol.events import (
-    CatalogResults,
-    Error,
-    FeedbackAcknowledged,
-    FoundManual,
-    FoundProduct,
-)
+from protocol.events import CatalogResults, Error, FeedbackAcknowledged
 from protocol.messages import (
     CatalogSearch,
     FeedbackCreate,
@@ -38,6 +32,7 @@ from protocol.session import (
     Start,
 )
 from server.endpoints.doorkeeper import Visit
+from server.endpoints.found import find_products
 from server.endpoints.node import Node
 from server.endpoints.outbox import SLOW, Closing, Outbox
 from server.endpoints.principals import OPERATOR, Principal, asked_by, asker_of
@@ -283,25 +278,3 @@ class Connection:
     def leave(self) -> None:
         """Close with 1001 after what is queued."""
         self._outbox.close(CloseCode.GOING_AWAY, "the server is restarting")
-
-
-def find_products(node: Node, event: CatalogSearch) -> tuple[FoundProduct, ...]:
-    """Search the catalog, timed and counted."""
-    started = node.clock()
-    hits = node.search.search(event.query, event.limit)
-    node.metrics.observe("search_seconds", node.clock() - started)
-    node.metrics.count("searches_total")
-    return tuple(
-        FoundProduct(
-            id=hit.product.id,
-            name=hit.product.name,
-            brand=hit.product.brand,
-            category=hit.product.category,
-            score=hit.score,
-            manual=FoundManual(
-                available=hit.product.manual is not None,
-                cached=node.manuals.is_cached(hit.product.id),
-            ),
-        )
-        for hit in hits
-    )
