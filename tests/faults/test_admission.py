@@ -8,9 +8,13 @@ STALLS = [{"stall_ms": 600_000}]
 USER, ADMIN = "user-key-0123456789", "admin-key-0123456789"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def target(server):
-    """A server with two places at its model, which says nothing until it is cancelled."""
+    """A server with two places at its model, which says nothing until it is cancelled.
+
+    Each test has its own: answers outlive their connections for a while, and their places with
+    them.
+    """
     return server(
         STALLS,
         api_keys=f"user:{USER},admin:{ADMIN}",
