@@ -55,6 +55,7 @@ async def check_all(settings: Settings) -> AsyncIterator[Result]:
     yield _check_data(settings.data_dir)
     for part, check in _FILES:
         yield _guard(part, check, settings)
+    yield Result("retention", True, _retention(settings))
     async for result in _check_services(settings):
         yield result
     async for result in _check_models(settings):
@@ -94,6 +95,13 @@ def _check_prompts(settings: Settings) -> str:
     from prompts.library import load_prompts
 
     return f"scenarios {', '.join(load_prompts(settings.prompts_dir).scenarios)}"
+
+
+def _retention(settings: Settings) -> str:
+    days = settings.feedback_retention_days
+    if settings.expire == "off":
+        return f"off: what is older than {days} days stays (MANICULE_EXPIRE)"
+    return f"{settings.expire} what is older than {days} days, once a day"
 
 
 def _check_webhooks(settings: Settings) -> str:

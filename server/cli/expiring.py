@@ -28,7 +28,7 @@ def run_expire(settings: Settings, *, archive: bool, yes: bool, as_json: bool) -
             found = await retention.run(store, now_ms(), days, folder)
         except OSError as error:
             return complain(f"The archive {folder} cannot be written: {error}", FAILED)
-        counts = {"judgements": sum(found.months.values()), "interactions": found.interactions}
+        counts = {"judgements": found.judgements, "interactions": found.interactions}
         await note(settings, "retention", {"state": "done", **counts})
         if as_json:
             sys.stdout.write(json.dumps({"months": found.months, **counts}) + "\n")

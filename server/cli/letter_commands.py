@@ -39,12 +39,17 @@ LetterIds = Annotated[
 def dlq_list(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most letters shown.")] = 50,
     after: Annotated[int, typer.Option(min=0, max=MAX_ID, help="Ids over this one.")] = 0,
+    tenant: Annotated[
+        str | None, typer.Option(help="Of this tenant only; '' is that of no tenant.", metavar="T")
+    ] = None,
     store: Store = None,
     data_dir: DataDir = None,
     env_file: EnvFile = None,
     json: Json = False,
 ) -> None:
     """List dead letters, oldest first; with --json a line each, the original in base64.
+
+    What cannot be read is of no tenant that anybody knows.
 
     Exit codes: 0 listed (also when there is none), 2 usage, 3 the store cannot be reached.
 
@@ -53,7 +58,7 @@ def dlq_list(
     settings = store_settings(store, data_dir, env_file)
     from server.cli.letters import run_list
 
-    raise typer.Exit(run_list(settings, limit=limit, after=after, as_json=json))
+    raise typer.Exit(run_list(settings, limit=limit, after=after, tenant=tenant, as_json=json))
 
 
 @dlq_app.command("show")

@@ -22,19 +22,23 @@ from server.cli.text import one_line
 from server.config.settings import Settings
 from server.feedback import dead_letters
 from server.feedback.dead_letters import Replay
+from server.storage.letters import tenant_of
 from server.storage.records import DeadLetter
 from server.storage.store import Store
 
 CHUNK: Final = 50
 """Letters sent again between two steps of the progress."""
 REASON_CHARS: Final = 80
+TENANT_CHARS: Final = 40
 
 
-def run_list(settings: Settings, *, limit: int, after: int, as_json: bool) -> int:
+def run_list(
+    settings: Settings, *, limit: int, after: int, tenant: str | None, as_json: bool
+) -> int:
     """Print a row for each letter; return the exit code."""
 
     async def work(store: Store) -> int:
-        letters = await dead_letters.list_letters(store, limit=limit, after=after)
+        letters = await dead_letters.list_letters(store, limit=limit, after=after, tenant=tenant)
         if as_json:
             for letter in letters:
                 _print_json(letter)
@@ -45,12 +49,14 @@ def run_list(settings: Settings, *, limit: int, after: int, as_json: bool) -> in
         table = make_table()
         table.add_column("id", justify="right", no_wrap=True)
         table.add_column("received (UTC)", no_wrap=True)
+        table.add_column("tenant")
         table.add_column("bytes", justify="right", no_wrap=True)
         table.add_column("reason")
         for letter in letters:
             reason = Text(one_line(letter.reason, REASON_CHARS))
             size = f"{len(letter.original):,}"
-            table.add_row(str(letter.id), time_text(letter.received_at), size, reason)
+            words = (time_text(letter.received_at), _tenant(letter), size)
+            table.add_row(str(letter.id), *words, reason)
         make_console().print(table)
         if len(letters) == limit:
             sys.stdout.write(f"There may be more: add --after {letters[-1].id}\n")
@@ -72,6 +78,7 @@ def run_show(settings: Settings, letter_id: int, *, as_json: bool) -> int:
         facts = (
             ("id", str(letter.id)),
             ("received", f"{time_text(letter.received_at)} UTC"),
+            ("tenant", _tenant(letter)),
             ("attempts", str(letter.attempts)),
             ("bytes", f"{len(letter.original):,}"),
             ("reason", one_line(letter.reason)),
@@ -174,6 +181,12 @@ async def _all_letters(store: Store) -> AsyncIterator[DeadLetter]:
         for letter in page:
             yield letter
         after = page[-1].id
+
+
+def _tenant(letter: DeadLetter) -> str:
+    """Return whose it is, for a terminal: `?` where nobody can tell."""
+    tenant = tenant_of(letter.original)
+    return "?" if tenant is None else one_line(tenant, TENANT_CHARS)
 
 
 def _sum(one: Replay, other: Replay) -> Replay:

@@ -79,6 +79,12 @@ class Settings(AccessSettings):
         400, "How long judgements are taken and kept.", unit="days", low=1, high=3660
     )
 
+    expire: str = setting(
+        "off",
+        "What a server does once a day with what is older: nothing, write whole months to the "
+        "archive and remove them, or only remove.",
+        choices=("off", "archive", "remove"),
+    )
     webhooks: Path | None = setting(
         None, "File of endpoints (TOML) that are told of judgements and dead letters."
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from server.storage.letters import tenant_of
 from server.storage.records import AnyRow, DeadLetter, decode_row
 from server.storage.store import RowRefusedError, Store
 
@@ -29,9 +30,20 @@ class Replay:
     unreadable: int = 0
 
 
-async def list_letters(store: Store, *, limit: int, after: int = 0) -> list[DeadLetter]:
-    """Return at most `limit` letters with ids beyond `after`, oldest first."""
-    return await store.dead_letters(limit, after)
+async def list_letters(
+    store: Store, *, limit: int, after: int = 0, tenant: str | None = None
+) -> list[DeadLetter]:
+    """Return at most `limit` letters with ids beyond `after`, oldest first.
+
+    With a `tenant` only letters that name it, as `tenant_of` reads them.
+    """
+    if tenant is None:
+        return await store.dead_letters(limit, after)
+    found: list[DeadLetter] = []
+    while len(found) < limit and (page := await store.dead_letters(PAGE, after)):
+        found += [letter for letter in page if tenant_of(letter.original) == tenant]
+        after = page[-1].id
+    return found[:limit]
 
 
 async def show(store: Store, letter_id: int) -> DeadLetter | None:

@@ -64,11 +64,14 @@ async def erase_user(
 ) -> Erasure:
     """Remove everything that is kept about one person; `now` is Unix milliseconds.
 
-    The journal is emptied into the store first, so that nothing comes back from it. Exports in the
-    folders `datasets` that were made from the person's judgements get a line in `erasures.jsonl`:
-    make them anew. Sums by day name nobody and stay. Raises `ErasureError` when the journal does
-    not empty, `JournalError`, `StoreUnavailableError` and `OSError`: repeat it then.
+    The journal is emptied into the store first. What was received before and is on its way
+    elsewhere (in a writer's memory, an answer that runs) does not get into the store when it comes.
+    Exports in the folders `datasets` that were made from the person's judgements get a line in
+    `erasures.jsonl`: make them anew. Sums by day name nobody and stay. Raises `ErasureError` when
+    the journal does not empty, `JournalError`, `StoreUnavailableError` and `OSError`: repeat it
+    then.
     """
+    began = clock()
     moved = 0
     if journal is not None:
         moved = await _empty(journal, store, clock() + journal_wait_s, clock)
@@ -76,7 +79,7 @@ async def erase_user(
         judged.feedback.event_id
         async for judged in store.judged(Filter(tenant=tenant, user_id=user_id))
     ]
-    erased = await store.erase_user(user_id, tenant)
+    erased = await store.erase_user(user_id, tenant, now=now + int(1000 * (clock() - began)))
     archived = 0
     if archive_dir is not None:
         archived = await asyncio.to_thread(_erase_archives, archive_dir, user_id, tenant)

@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from server.storage.erasures import KEPT_MS
 from server.storage.months import Month
 from server.storage.store import Store
 
 DAY_MS = 86_400_000
 ARCHIVE_FOLDER = "archive"
 """Below the data folder."""
+
+NOTICES_MS = 30 * DAY_MS
+"""A notice that no endpoint took for so long is of no use to any."""
 
 PATTERN = "feedback-*.jsonl.gz"
 
@@ -99,17 +103,24 @@ class MonthFile:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """What left: judgements by month, and interactions."""
+    """What left: judgements by month, interactions, and notices nobody took."""
 
     months: dict[str, int] = field(default_factory=dict)
     interactions: int = 0
+    notices: int = 0
+
+    @property
+    def judgements(self) -> int:
+        """Judgements of all months."""
+        return sum(self.months.values())
 
 
 async def run(store: Store, now: int, days: int, archive_dir: Path | None = None) -> Expired:
     """Remove what is older than `days` at `now` (Unix ms); months go to `archive_dir` first.
 
     Judgements leave by whole months, so that some stay up to a month longer; questions and answers
-    leave to the millisecond. Without a folder nothing is archived. Run it by one process at a time.
+    leave to the millisecond. Notices for endpoints leave after 30 days, and so does what is
+    remembered of erasures. Without a folder nothing is archived. Run it by one process at a time.
     Raises `StoreUnavailableError` and `OSError`: what had left by then has left.
     """
     before = now - days * DAY_MS
@@ -122,7 +133,10 @@ async def run(store: Store, now: int, days: int, archive_dir: Path | None = None
             removed[month] = await store.archive_month(month, sink)
         finally:
             await sink.discard()
-    return Expired(removed, await store.expire_interactions(before))
+    interactions = await store.expire_interactions(before)
+    notices = await store.outbox.forget(now - NOTICES_MS)
+    await store.forget_erasures(now - KEPT_MS)
+    return Expired(removed, interactions, notices)
 
 
 def bring_to_disk(path: Path) -> None:

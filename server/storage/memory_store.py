@@ -15,7 +15,9 @@ import msgspec
 from msgspec import structs
 
 from server.storage.batches import Batch, Key, key_of
+from server.storage.chores import MemoryChores
 from server.storage.columns import confidence_bin, feedback_values, interaction_values
+from server.storage.erasures import Erased, person_of
 from server.storage.letters import is_about, plain
 from server.storage.memory_outbox import MemoryOutbox
 from server.storage.outbox import SILENT, Announcer, Backlog
@@ -54,9 +56,11 @@ class MemoryStore:
     _interactions: dict[Key, InteractionRow] = field(default_factory=dict)
     _letters: dict[int, DeadLetter] = field(default_factory=dict)
     _erased: list[FeedbackRow] = field(default_factory=list)
+    _erasures: dict[str, int] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _is_open: bool = False
     announcer: Announcer = SILENT
+    chores: MemoryChores = field(default_factory=MemoryChores)
     outbox: MemoryOutbox = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,9 +76,14 @@ class MemoryStore:
         batch = Batch(rows)
         for row in rows:
             _check(row)
-        new_feedback = {k: r for k, r in batch.feedback.items() if k not in self._feedback}
+        gone = Erased(self._erasures).holds
+        new_feedback = {
+            k: r for k, r in batch.feedback.items() if k not in self._feedback and not gone(r)
+        }
         new_interactions = {
-            k: r for k, r in batch.interactions.items() if k not in self._interactions
+            k: r
+            for k, r in batch.interactions.items()
+            if k not in self._interactions and not gone(r)
         }
         kept = {
             key: self._feedback[key].payload_sha256
@@ -91,6 +100,8 @@ class MemoryStore:
     async def put_dead_letter(self, original: bytes, reason: str, received_at: int) -> None:
         """Keep the bytes."""
         self._require_open()
+        if Erased(self._erasures).holds_letter(original):
+            return
         letter_id = next(self._ids)
         letter = DeadLetter(
             id=letter_id, received_at=received_at, original=original, reason=plain(reason)
@@ -168,9 +179,10 @@ class MemoryStore:
             for row in found[:PAGE_ROWS]
         ]
 
-    async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
+    async def erase_user(self, user_id: str, tenant: str = "", *, now: int) -> dict[str, int]:
         """Forget one person's rows."""
         self._require_open()
+        self._erasures[person_of(user_id, tenant)] = now
         owned: list[FeedbackRow] = [
             row
             for row in self._feedback.values()
@@ -197,6 +209,11 @@ class MemoryStore:
             "notices": self.outbox.erase(user_id, tenant),
             "dead_letters": await self.drop_dead_letters(theirs),
         }
+
+    async def forget_erasures(self, before: int) -> None:
+        """Forget old erasures."""
+        self._require_open()
+        self._erasures = {k: at for k, at in self._erasures.items() if at >= before}
 
     async def backlog(self) -> Backlog:
         """Count what waits for somebody to act."""

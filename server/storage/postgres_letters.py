@@ -7,9 +7,12 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from server.storage.erasures import person_of
 from server.storage.letters import is_about, plain
 from server.storage.outbox import Announcer
 from server.storage.postgres_outbox import add_notices
+from server.storage.postgres_partitions import lock_partitions
+from server.storage.postgres_upkeep import read_erased
 from server.storage.records import DeadLetter
 
 SELECT_LETTERS = (
@@ -33,6 +36,9 @@ async def put_letter(
 ) -> None:
     """Keep what was refused, and announce it."""
     async with connection.transaction():
+        await connection.execute("LOCK TABLE dead_letters IN ROW EXCLUSIVE MODE")
+        if (await read_erased(connection)).holds_letter(original):
+            return
         letter_id = await connection.fetchval(
             "INSERT INTO dead_letters (original, reason, received_at) VALUES ($1, $2, $3)"
             " RETURNING id",
@@ -50,9 +56,24 @@ async def drop_letters(connection: asyncpg.Connection, ids: Sequence[int]) -> in
     return count_of(await connection.execute(statement, ids))
 
 
-async def erase(connection: asyncpg.Connection, user_id: str, tenant: str) -> dict[str, int]:
-    """Remove one person's rows from every table in one transaction; return how many of each."""
+async def erase(
+    connection: asyncpg.Connection, user_id: str, tenant: str, now: int
+) -> dict[str, int]:
+    """Remove one person's rows from every table in one transaction; return how many of each.
+
+    Writes wait meanwhile: each has then either been seen here, or sees the erasure.
+    """
     async with connection.transaction():
+        await lock_partitions(connection)
+        await connection.execute(
+            "LOCK TABLE feedback, interactions, dead_letters IN SHARE ROW EXCLUSIVE MODE"
+        )
+        await connection.execute(
+            "INSERT INTO erasures (person, erased_at) VALUES ($1, $2)"
+            " ON CONFLICT (person) DO UPDATE SET erased_at = excluded.erased_at",
+            person_of(user_id, tenant),
+            now,
+        )
         counts = {}
         for table in ("feedback", "interactions", "notices"):
             statement = f"DELETE FROM {table} WHERE user_id = $1 AND tenant = $2"  # noqa: S608 - our own names

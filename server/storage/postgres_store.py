@@ -37,6 +37,7 @@ from server.storage.postgres_partitions import Partitions
 from server.storage.postgres_pool import PostgresPool
 from server.storage.postgres_spans import count, sum_up
 from server.storage.postgres_types import SHARDS, unnest
+from server.storage.postgres_upkeep import PostgresChores, drop_erased, forget_erasures
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
 from server.storage.store import PAGE_ROWS, Archive, Filter, GroupBy, Judged, Tally
 from server.storage.tallies import ROLL_UP_COLUMNS, days_changed, judged_query, merge, roll_ups
@@ -45,7 +46,9 @@ from server.storage.tallies import ROLL_UP_COLUMNS, days_changed, judged_query, 
 def _insert(table: str, columns: Sequence[str], key: str) -> str:
     return (
         f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM {unnest(columns)}"  # noqa: S608 - our own names
-        f" ON CONFLICT DO NOTHING RETURNING {key}, tenant"
+        # Asked in this statement, whose snapshot is taken when it holds the table's lock: an
+        # erasure that went before is seen, and one that comes after sees these rows.
+        f" ON CONFLICT DO NOTHING RETURNING {key}, tenant, EXISTS (SELECT FROM erasures)"
     )
 
 
@@ -82,6 +85,7 @@ class PostgresStore:
         self._pool = PostgresPool(url)
         self._partitions = Partitions()
         self._announcer = announcer
+        self.chores = PostgresChores(self._pool)
         self.outbox = PostgresOutbox(self._pool)
 
     async def open(self) -> None:
@@ -99,7 +103,7 @@ class PostgresStore:
         async with self._pool.writing() as connection:
             await self._partitions.prepare(connection, batch.feedback.values(), self._now() * 1000)
             async with connection.transaction():
-                inserted = await _insert_interactions(connection, answers)
+                inserted = await _insert_interactions(connection, batch, answers)
                 new, kept = await _insert_feedback(connection, batch, judgements)
                 await add_notices(connection, self._announcer.of_rows(new))
         return batch.results(inserted | {mark(row) for row in new}, kept)
@@ -156,10 +160,10 @@ class PostgresStore:
                 return
             after = feedback.event_id
 
-    async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
+    async def erase_user(self, user_id: str, tenant: str = "", *, now: int) -> dict[str, int]:
         """Remove one person's judgements, interactions and dead letters in one transaction."""
         async with self._pool.writing() as connection:
-            return await erase(connection, user_id, tenant)
+            return await erase(connection, user_id, tenant, now)
 
     async def months(self) -> list[str]:
         """Return the months that hold judgements."""
@@ -184,6 +188,11 @@ class PostgresStore:
         async with self._pool.writing() as connection:
             return count_of(await connection.execute(EXPIRE_INTERACTIONS, before))
 
+    async def forget_erasures(self, before: int) -> None:
+        """Forget old erasures."""
+        async with self._pool.writing() as connection:
+            await forget_erasures(connection, before)
+
     async def backlog(self) -> Backlog:
         """Count what waits for somebody to act."""
         [(letters, waiting, dead)] = await self._pool.select(BACKLOG)
@@ -206,8 +215,10 @@ async def _insert_feedback(
     if not judgements:
         return [], {}
     found = await connection.fetch(_INSERT_FEEDBACK, *zip(*judgements, strict=True))
-    keys = {(str(event_id), tenant) for event_id, tenant in found}
+    keys = {(str(event_id), tenant) for event_id, tenant, _ in found}
     new = [row for key, row in batch.feedback.items() if key in keys]
+    if any(somebody_was_erased for *_, somebody_was_erased in found):
+        new = await drop_erased(connection, "feedback", new)
     old = [key for key in batch.feedback if key not in keys]
     kept = {}
     if old:
@@ -222,9 +233,13 @@ async def _insert_feedback(
 
 
 async def _insert_interactions(
-    connection: asyncpg.Connection, answers: Sequence[Values]
+    connection: asyncpg.Connection, batch: Batch, answers: Sequence[Values]
 ) -> set[tuple[bool, str, str]]:
+    """Insert interactions; return the keys of those that were new."""
     if not answers:
         return set()
     found = await connection.fetch(_INSERT_INTERACTIONS, *zip(*answers, strict=True))
-    return {(False, response_id, tenant) for response_id, tenant in found}
+    new = [batch.interactions[response_id, tenant] for response_id, tenant, _ in found]
+    if any(somebody_was_erased for *_, somebody_was_erased in found):
+        new = await drop_erased(connection, "interactions", new)
+    return {mark(row) for row in new}

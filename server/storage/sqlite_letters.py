@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from server.storage.erasures import person_of
 from server.storage.letters import is_about, plain
 from server.storage.outbox import Announcer
 from server.storage.records import DeadLetter
 from server.storage.sqlite_outbox import add_notices
 from server.storage.sqlite_thread import in_transaction
+from server.storage.sqlite_upkeep import read_erased
 
 
 def put_letter(
@@ -19,6 +21,8 @@ def put_letter(
     original, reason, received_at = values
 
     def insert() -> None:
+        if read_erased(connection).holds_letter(original):
+            return
         cursor = connection.execute(
             "INSERT INTO dead_letters (original, reason, received_at) VALUES (?, ?, ?)",
             (original, plain(reason), received_at),
@@ -48,14 +52,19 @@ def drop_letters(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
     return sum(connection.execute(statement, (one,)).rowcount for one in ids)
 
 
-def erase(connection: sqlite3.Connection, user_id: str, tenant: str) -> dict[str, int]:
+def erase(connection: sqlite3.Connection, user_id: str, tenant: str, now: int) -> dict[str, int]:
     """Remove one person's rows; their bytes leave the write-ahead log too if nobody reads it."""
-    counts = in_transaction(connection, lambda: _erase(connection, user_id, tenant))
+    counts = in_transaction(connection, lambda: _erase(connection, user_id, tenant, now))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return counts
 
 
-def _erase(connection: sqlite3.Connection, user_id: str, tenant: str) -> dict[str, int]:
+def _erase(connection: sqlite3.Connection, user_id: str, tenant: str, now: int) -> dict[str, int]:
+    connection.execute(
+        "INSERT INTO erasures (person, erased_at) VALUES (?, ?)"
+        " ON CONFLICT DO UPDATE SET erased_at = excluded.erased_at",
+        (person_of(user_id, tenant), now),
+    )
     counts = {}
     for table in ("feedback", "interactions", "notices"):
         statement = f"DELETE FROM {table} WHERE user_id = ? AND tenant = ?"  # noqa: S608 - our own names

@@ -29,6 +29,7 @@ from server.storage.sqlite_migrating import migrate
 from server.storage.sqlite_outbox import SqliteOutbox, add_notices
 from server.storage.sqlite_spans import count, sum_up
 from server.storage.sqlite_thread import BUSY_S, SqliteThread, in_transaction
+from server.storage.sqlite_upkeep import SqliteChores, forget_erasures, read_erased
 from server.storage.store import PAGE_ROWS, Archive, Filter, GroupBy, Judged, Tally
 from server.storage.tallies import ROLL_UP_COLUMNS, days_changed, judged_query, merge, roll_ups
 
@@ -64,6 +65,7 @@ class SqliteStore:
         self._writer = SqliteThread(path, "store-writer", busy_s)
         self._reader = SqliteThread(path, "store-reader", busy_s)
         self._announcer = announcer
+        self.chores = SqliteChores(self._writer)
         self.outbox = SqliteOutbox(self._writer, self._reader)
         self._summer = SqliteThread(path, "store-summer", busy_s)
 
@@ -129,12 +131,12 @@ class SqliteStore:
                 return
             after = feedback.event_id
 
-    async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
+    async def erase_user(self, user_id: str, tenant: str = "", *, now: int) -> dict[str, int]:
         """Remove one person's judgements, interactions and dead letters in one transaction.
 
         Their bytes leave the file too, and its log unless another process is reading just then.
         """
-        return await self._writer.run(lambda connection: erase(connection, user_id, tenant))
+        return await self._writer.run(lambda one: erase(one, user_id, tenant, now))
 
     async def months(self) -> list[str]:
         """Return the months that hold judgements."""
@@ -150,6 +152,10 @@ class SqliteStore:
         while some := await self._writer.run(lambda one: expire_interactions(one, before)):
             removed += some
         return removed
+
+    async def forget_erasures(self, before: int) -> None:
+        """Forget old erasures."""
+        await self._writer.run(lambda connection: forget_erasures(connection, before))
 
     async def backlog(self) -> Backlog:
         """Count what waits for somebody to act."""
@@ -183,13 +189,18 @@ def _write(
     def insert() -> list[Written]:
         new: list[FeedbackRow] = []
         kept: dict[Key, str] = {}
+        erased = read_erased(connection)
         for row, values in judgements:
+            if erased.holds(row):
+                continue
             if connection.execute(_INSERT_FEEDBACK, values).rowcount:
                 new.append(row)
             else:
                 kept[key_of(row)] = _payload_hash(connection, row)
         inserted = {mark(row) for row in new}
         for answer, values in answers:
+            if erased.holds(answer):
+                continue
             if connection.execute(_INSERT_INTERACTION, values).rowcount:
                 inserted.add(mark(answer))
         added = roll_ups(new)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from server.storage.chores import Chores
 from server.storage.outbox import Backlog, Outbox
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
 
@@ -107,6 +108,11 @@ class Store(Protocol):
         """What waits to be told to others; open and closed with the store."""
         ...
 
+    @property
+    def chores(self) -> Chores:
+        """Who does what only one node should; open and closed with the store."""
+        ...
+
     async def open(self) -> None:
         """Connect, apply migrations under a lock, make partitions ahead."""
         ...
@@ -114,12 +120,15 @@ class Store(Protocol):
     async def write(self, rows: Sequence[AnyRow]) -> list[Written]:
         """Store all rows in one durable transaction, roll-ups with them; one result per row.
 
+        A row about a person who was erased after it was received is not stored; it counts as a
+        duplicate of one that is gone.
+
         Raises `RowRefusedError` when one row can never be stored.
         """
         ...
 
     async def put_dead_letter(self, original: bytes, reason: str, received_at: int) -> None:
-        """Keep what was refused, byte for byte."""
+        """Keep what was refused, byte for byte, unless it is about a person erased meanwhile."""
         ...
 
     async def dead_letters(self, limit: int, after: int = 0) -> list[DeadLetter]:
@@ -154,8 +163,11 @@ class Store(Protocol):
         """Stream judgements with their interactions in event id order, after an event id."""
         ...
 
-    async def erase_user(self, user_id: str, tenant: str = "") -> dict[str, int]:
-        """Remove one person's data; return how many rows of each table went."""
+    async def erase_user(self, user_id: str, tenant: str = "", *, now: int) -> dict[str, int]:
+        """Remove one person's data; return how many rows of each table went.
+
+        A hash of the person is kept with the time `now` (Unix ms), for rows that come late.
+        """
         ...
 
     async def months(self) -> list[str]:
@@ -175,6 +187,10 @@ class Store(Protocol):
 
     async def expire_interactions(self, before: int) -> int:
         """Remove interactions that began before a time (Unix ms); return how many."""
+        ...
+
+    async def forget_erasures(self, before: int) -> None:
+        """Remove what is remembered of erasures before a time (Unix ms)."""
         ...
 
     async def backlog(self) -> Backlog:

@@ -109,6 +109,8 @@ METRICS: tuple[Metric, ...] = (
         "Deliveries to endpoints: delivered, failed (tried again), dead (given up), repeats.",
         ("endpoint", "result"),
     ),
+    Metric("retention_runs_total", "counter", "Daily removals of what is too old.", ("result",)),
+    Metric("expired_rows_total", "counter", "Rows that daily removals took away.", ("table",)),
     _seen_by_all("dead_letters", "Dead letters that wait for somebody to look."),
     _seen_by_all("webhooks_waiting", "Notices for endpoints that wait or are being sent."),
     _seen_by_all("webhooks_dead", "Notices for endpoints that were given up."),

@@ -11,6 +11,7 @@ from contextlib import closing
 
 import httpx
 from certificates import certificate
+from judgements import interaction
 from receiver import SECRET, Receiver, status
 from upstream import Plan, Upstream
 from wire import DELTA, open_client
@@ -58,11 +59,12 @@ async def judge_while_the_store_is_locked(url, folder):
             return await scrape(http, lambda sums: sums.get(oldest))
 
 
-async def put_dead_letter(folder):
-    """Leave a dead letter, as another process on the same store does."""
+async def leave_work(folder):
+    """Leave a dead letter and an old question, as another process on the same store does."""
     store = SqliteStore(folder / "data" / "manicule.db")
     await store.open()
     await store.put_dead_letter(b"{}", "refused", 0)
+    await store.write([interaction(started_at=0)])
     await store.aclose()
 
 
@@ -142,6 +144,7 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
             log_url=log.url,
             webhooks=str(hooks),
             webhook_secret=SECRET,
+            expire="remove",
             allow_http="true",
             allow_private_addresses="true",
             watched_certificates=str(tmp_path / "proxy.pem"),
@@ -152,7 +155,7 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
             max_queued_answers="1",
             max_frames_per_s="1000000",
         )
-        await put_dead_letter(target.folder)
+        await leave_work(target.folder)
         await drive(target.url)
         waiting = await judge_while_the_store_is_locked(target.url, target.folder)
         slow = await be_slow(target.port)
@@ -173,7 +176,10 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
             target.signal(signal.SIGSTOP)  # as if its loop were held up
             await asyncio.sleep(0.2)
             target.signal(signal.SIGCONT)
-            counted = [f"{PREFIX}{name}" for name in ("webhooks_waiting", "webhooks_dead")]
+            counted = [
+                f"{PREFIX}{name}"
+                for name in ("webhooks_waiting", "webhooks_dead", "expired_rows_total")
+            ]
             wanted = (closed, lag, blocked, *counted)
             found = await scrape(http, lambda sums: all(sums.get(name) for name in wanted))
             slow.close()

@@ -188,7 +188,7 @@ async def test_what_is_erased_leaves_the_files(opened, tmp_path):
     rows = [judgement(comment=secret, user_id="u") for _ in range(50)]
     await store.write([*rows, *(judgement(comment=kept) for _ in range(50))])
     await store.put_dead_letter(b'{"user_id": "u", "comment": "Vogelscheuche"}', "", 0)
-    await store.erase_user("u")
+    await store.erase_user("u", now=NOW_MS)
     data = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"Vogelscheuche" not in data
     assert b"Kaffeemaschine" in data

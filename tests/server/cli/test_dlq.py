@@ -63,6 +63,21 @@ async def test_letters_are_listed_page_by_page(manicule, filled):
     assert more == "There may be more: add --after 3"
 
 
+async def test_letters_of_one_tenant_are_listed(manicule, filled, tmp_path):
+    theirs = b'{"tenant": "acme\\u001b[31m"}'
+    await fill(
+        tmp_path, (), [(b'{"tenant": "acme"}', "refused", MONDAY_MS), (theirs, "refused", 0)]
+    )
+    done = await manicule("dlq", "list", "--tenant", "acme")
+    [row] = done.out.splitlines()[2:]
+    assert row.split()[:4] == ["6", "2025-03-10", "00:00:00", "acme"]
+    done = await manicule("dlq", "list", "--tenant", "", "--json")
+    assert [json.loads(line)["id"] for line in done.out.splitlines()] == [1, 2, 4, 5]
+    done = await manicule("dlq", "show", "7")
+    assert "\x1b" not in done.out
+    assert "tenant    ?" in (await manicule("dlq", "show", "3")).out
+
+
 async def test_json_has_the_original_byte_for_byte(manicule, filled):
     done = await manicule("dlq", "list", "--json")
     found = [json.loads(line) for line in done.out.splitlines()]

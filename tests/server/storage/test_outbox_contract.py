@@ -180,7 +180,7 @@ async def test_old_ones_are_forgotten(store):
 
 async def test_erasing_a_person_takes_what_was_not_delivered(store):
     await store.write([judgement(user_id="ann"), judgement(user_id="ben"), judgement()])
-    report = await store.erase_user("ann")
+    report = await store.erase_user("ann", now=NOW_MS)
     assert report["notices"] == 2
     assert len(await store.outbox.deliveries(10)) == 4
 

@@ -127,7 +127,7 @@ async def test_keeps_tenants_apart(store):
     assert (await all_judged(store, Filter(tenant="a")))[0].interaction == answers[0]
     assert await store.tally([], Filter(tenant="b")) == [Tally((), accepted=1)]
     assert await store.tally([], Filter()) == []
-    assert await store.erase_user("u", "a") == {
+    assert await store.erase_user("u", "a", now=NOW_MS) == {
         "feedback": 1,
         "interactions": 0,
         "notices": 0,
@@ -285,13 +285,13 @@ async def test_erases_one_person(store):
     for letter in letters:
         await store.put_dead_letter(letter, "", 0)
     before = await store.tally([], Filter())
-    assert await store.erase_user("zoë") == {
+    assert await store.erase_user("zoë", now=NOW_MS) == {
         "feedback": 1,
         "interactions": 1,
         "notices": 0,
         "dead_letters": 3,
     }
-    assert await store.erase_user("zoë") == {
+    assert await store.erase_user("zoë", now=NOW_MS) == {
         "feedback": 0,
         "interactions": 0,
         "notices": 0,

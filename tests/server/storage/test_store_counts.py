@@ -53,7 +53,7 @@ async def test_a_stream_goes_on_while_rows_arrive_and_go(store):
     async for one in store.judged(Filter()):
         seen.append(one.feedback)
         if len(seen) == PAGE_ROWS:
-            await store.erase_user("u")
+            await store.erase_user("u", now=NOW_MS)
             await store.write([judgement(event_id=uuid7(NOW_MS - DAY_MS))])
     assert seen == rows[:PAGE_ROWS] + [row for row in rows[PAGE_ROWS:] if row.user_id is None]
 
