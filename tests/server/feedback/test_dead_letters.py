@@ -5,7 +5,7 @@ from __future__ import annotations
 from feedback_rig import feedback, poison
 from msgspec import structs
 
-from server.feedback.dead_letters import Replay, list_letters, purge, readable, replay, show
+from server.feedback.dead_letters import PAGE, Replay, list_letters, purge, readable, replay, show
 from server.storage.records import encode_row
 
 
@@ -62,15 +62,15 @@ async def test_an_original_is_shown_without_its_controls(store):
 
 
 async def test_letters_of_one_tenant_are_found_over_many_pages(store):
-    for n in range(1, dead_letters.PAGE + 20):
+    for n in range(1, PAGE + 20):
         tenant = "acme" if n % 100 == 0 else "other"
         await store.put_dead_letter(b'{"tenant": "%s"}' % tenant.encode(), "refused", n)
     await store.put_dead_letter(b"\xff", "unreadable", 0)
     await store.put_dead_letter(b'{"comment": "x"}', "refused", 0)
-    found = await dead_letters.list_letters(store, limit=100, tenant="acme")
+    found = await list_letters(store, limit=100, tenant="acme")
     assert [one.received_at for one in found] == [100, 200, 300, 400, 500]
-    found = await dead_letters.list_letters(store, limit=2, after=found[1].id, tenant="acme")
+    found = await list_letters(store, limit=2, after=found[1].id, tenant="acme")
     assert [one.received_at for one in found] == [300, 400]
-    [nobody] = await dead_letters.list_letters(store, limit=100, tenant="")
+    [nobody] = await list_letters(store, limit=100, tenant="")
     assert nobody.original == b'{"comment": "x"}'
-    assert await dead_letters.list_letters(store, limit=100, tenant="nope") == []
+    assert await list_letters(store, limit=100, tenant="nope") == []
