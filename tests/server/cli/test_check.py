@@ -1,6 +1,7 @@
 import pytest
 
-GOOD = ("settings", "data", "catalog", "prompts", "cache", "log", "store", "model")
+FILES = ("settings", "data", "catalog", "prompts", "webhooks")
+GOOD = (*FILES, "retention", "cache", "log", "store", "model")
 
 
 @pytest.fixture
