@@ -5,6 +5,7 @@ The shell reads a frame, hands it to `Session.receive`, and does what comes back
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -121,12 +122,20 @@ class Session:
     """What one connection may do, and what it is doing.
 
     With `needs_token` nothing but `ping` and `session.update` is served before `authenticated`.
-    `facts` is told to the client; its limits are enforced here. `now` is seconds of a monotonic
+    `facts` is told to the client; its limits are enforced here. `allows` is asked of each event
+    whether whoever is there may send it. `now` is seconds of a monotonic
     clock.
     """
 
-    def __init__(self, facts: SessionFacts, *, needs_token: bool = False) -> None:
+    def __init__(
+        self,
+        facts: SessionFacts,
+        *,
+        needs_token: bool = False,
+        allows: Callable[[AnyClientEvent], bool] = lambda _: True,
+    ) -> None:
         self.facts = facts
+        self._allows = allows
         self._needs_token = needs_token
         self.state = SessionState.OPEN
         self.running: set[str] = set()
@@ -216,6 +225,8 @@ class Session:
             raise EventError(
                 "unauthorized", "Send session.update with a valid `token` first", param="token"
             )
+        if not self._allows(event):
+            raise EventError("forbidden", "The role of this key or token may not send this")
         match event:
             case Ping():
                 return [Send(Pong(event_id=event.event_id))]

@@ -17,6 +17,7 @@ from protocol.messages import ResponseCreate
 from protocol.positions import BEFORE_ALL, Position, parse_position
 from server.answering.topics import Frame, Topic
 from server.endpoints.errors import DATA_HEADERS
+from server.endpoints.keep_alive import with_keep_alive
 from server.endpoints.node import Node
 from server.endpoints.principals import Principal, asked_by, asker_of
 from server.endpoints.rates import refusal
@@ -72,7 +73,8 @@ class AnswerResponse(StreamingResponse):
     """The events of an answer after a position; the answer outlives the request."""
 
     def __init__(self, topic: Topic, after: Position, told: ResponseResumed | None = None) -> None:
-        super().__init__(self._stream(), media_type="text/event-stream", headers=_STREAM_HEADERS)
+        stream = with_keep_alive(self._stream())
+        super().__init__(stream, media_type="text/event-stream", headers=_STREAM_HEADERS)
         self._frames = WaitingFrames()
         self._told = told
         self._reader = topic.subscribe(self._frames, after)

@@ -38,6 +38,7 @@ from server.endpoints.outbox import SLOW, Closing, Outbox
 from server.endpoints.principals import OPERATOR, Principal, asked_by, asker_of
 from server.endpoints.rates import least_left, refusal
 from server.endpoints.reading import Reading
+from server.endpoints.rights import may_send
 from server.endpoints.standings import standing_of
 
 log = structlog.get_logger("manicule")
@@ -60,7 +61,11 @@ class Connection:
         self._node = node
         self._visit = visit
         self._principal = principal
-        self._session = Session(node.new_facts(), needs_token=self._principal is None)
+        self._session = Session(
+            node.new_facts(),
+            needs_token=self._principal is None,
+            allows=lambda event: may_send(self._principal, event),
+        )
         self._opened_at = node.clock()
         self._judging = 0
         self._reading = Reading(node.resuming, send=self._send, on_end=self._session.answer_ended)

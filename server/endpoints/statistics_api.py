@@ -131,9 +131,12 @@ def _groups(text: str) -> tuple[GroupBy, ...]:
 
 
 def _asked_for(query: Mapping[str, str]) -> dict[str, Fact]:
-    """Return what the audit log holds of an export: its filters, but no person's id."""
+    """Return what the audit log holds of an export: its filters, but no person's id.
+
+    The tenant is the principal's, whatever the query says.
+    """
     asked: dict[str, Fact] = {"over": "http", "format": query.get("format", "openai-chat")}
-    names = [one.name for one in fields(Filter) if query.get(one.name)] + ["after"]
+    names = [one.name for one in fields(Filter) if one.name != "tenant"] + ["after"]
     given = {name: query[name][:MAX_FILTER_CHARS] for name in names if query.get(name)}
     return asked | given | ({"user_id": "(one person)"} if "user_id" in given else {})
 
