@@ -20,9 +20,9 @@ from server.endpoints.errors import DATA_HEADERS
 from server.endpoints.keep_alive import with_keep_alive
 from server.endpoints.node import Node
 from server.endpoints.principals import Principal, asked_by, asker_of
+from server.endpoints.priorities import standing_of
 from server.endpoints.rates import refusal
 from server.endpoints.rest import HTTPEndpoint, guarded, read_body
-from server.endpoints.standings import standing_of
 
 MAX_WAITING_CHARS = 65_536
 """What may wait for a client that reads slowly; the rest waits in the topic."""

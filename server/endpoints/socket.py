@@ -36,10 +36,10 @@ from server.endpoints.found import find_products
 from server.endpoints.node import Node
 from server.endpoints.outbox import SLOW, Closing, Outbox
 from server.endpoints.principals import OPERATOR, Principal, asked_by, asker_of
+from server.endpoints.priorities import standing_of
 from server.endpoints.rates import least_left, refusal
 from server.endpoints.reading import Reading
 from server.endpoints.rights import may_send
-from server.endpoints.standings import standing_of
 
 log = structlog.get_logger("manicule")
 

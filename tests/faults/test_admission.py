@@ -116,6 +116,44 @@ async def test_f107_one_critical_question_comes_next_in_a_flood_of_low(target):
         assert starts(flood) == [*ids[:2], pressing]
 
 
+async def refusal(client):
+    """The error for a question over the limit.
+
+    One may pass when Redis takes more than 50 ms to answer, as on a busy machine; not a second.
+    """
+    for name in ("over", "over again"):
+        await ask(client, name)
+        event = await client.until(
+            lambda e, name=name: name in (e.get("event_id"), e.get("error", {}).get("event_id"))
+        )
+        if event["type"] == "error":
+            return event["error"]
+    raise AssertionError("two questions over the limit were taken")
+
+
+async def test_s9_two_processes_share_the_limit_of_a_key(server, redis_url):
+    limits = {
+        "api_keys": f"user:{USER},admin:{ADMIN}",
+        "user_requests_per_minute": "4",
+        "cache_url": redis_url,
+    }
+    nodes = [server([{"text": "Yes."}], **limits) for _ in range(2)]
+    async with (
+        open_client(nodes[0].url, **of(USER)) as here,
+        open_client(nodes[1].url, **of(USER)) as there,
+        open_client(nodes[1].url, **of(ADMIN)) as other,
+    ):
+        for number, client in enumerate((here, there, here, there)):
+            await ask(client, f"q{number}")
+            assert (await client.final(f"q{number}"))["status"] == "completed"
+        for client in (here, there):
+            error = await refusal(client)
+            assert error["code"] == "rate_limited"
+            assert 0 < error["retry_after_ms"] <= 15_000
+        await ask(other, "mine")
+        assert (await other.final("mine"))["status"] == "completed"
+
+
 async def test_past_the_bound_questions_are_told_when_to_come_again(server):
     full = server(
         STALLS, model_concurrency="1", max_queued_answers="2", first_token_timeout_s="600"

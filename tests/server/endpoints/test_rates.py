@@ -55,7 +55,7 @@ async def test_without_keys_there_is_no_limit_of_requests():
             assert (await client.get(FILTERED[0])).status_code == 200
 
 
-async def test_questions_count_for_the_key_the_tenant_and_the_address():
+async def test_s9_questions_count_for_the_key_the_tenant_and_the_address():
     rates = still(user=3, tenant=5, address=6)
     ann, bob = (Principal(name, "user", "acme") for name in ("ann", "bob"))
     namesake = Principal("ann", "user", "other")
@@ -105,7 +105,7 @@ async def test_each_question_is_followed_by_what_is_left():
             assert (await client.until("error"))["error"]["event_id"] == "three"
 
 
-async def test_a_question_over_the_limit_of_its_key_is_refused_on_every_socket_and_over_http():
+async def test_s9_a_question_over_the_limit_of_its_key_is_refused_on_every_socket_and_over_http():
     key = KEYS["viewer"]
     headers = {"Authorization": f"Bearer {key}"}
     async with Rig(api_keys=API_KEYS) as rig, serving(rig) as url:

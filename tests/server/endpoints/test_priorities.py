@@ -4,7 +4,7 @@ import pytest
 
 from protocol.messages import ResponseCreate
 from server.endpoints.principals import OPERATOR, Principal
-from server.endpoints.standings import standing_of
+from server.endpoints.priorities import standing_of
 
 
 def asked(priority=None):
