@@ -101,6 +101,7 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
             clock=time.monotonic,
             timeout_s=longest_answer_s(settings),
             link_hosts=settings.link_hosts,
+            tracer=tracer,
         )
         answering = Answering(
             catalog=plan.catalog,

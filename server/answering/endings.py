@@ -20,6 +20,7 @@ from protocol.events import (
     Usage,
 )
 from protocol.receipts import Receipt, sign
+from server.answering.answer_span import describe_span
 from server.answering.confidence import Judgement, Thresholds, assess
 from server.answering.facts import Facts, usage_of
 from server.answering.interactions import interaction_of
@@ -93,6 +94,8 @@ class Recorder:
             error=error_facts(ending.error) if ending.error else UNSET,
         )
         outcome = ending.outcome or ending.status
+        code = ending.error.code if ending.error else None
+        describe_span(outcome, code, facts.model, facts.answer_cache)
         self._count(facts, outcome, final, stream)
         self._log(facts, outcome, final.usage, timing.total)
         self._on_interaction(

@@ -16,6 +16,7 @@ from protocol.errors import EventError
 from protocol.events import AnyAnswerEvent, Stage
 from server.answering.admission import Place
 from server.answering.answer_cache import AnswerCache, CachedAnswer
+from server.answering.answer_span import begin_span
 from server.answering.endings import Ending, Recorder
 from server.answering.facts import Facts
 from server.answering.flights import Flights
@@ -28,6 +29,7 @@ from server.answering.topics import Frame, Topic, frame_of
 from server.llm.chain import Attempt, ChainEvent, Ended, Reset
 from server.llm.port import Finish, TextDelta, UpstreamError
 from server.manuals.library import Progress
+from server.telemetry.tracing import NO_TRACER, Tracer, current, using
 
 log = structlog.get_logger("manicule")
 
@@ -75,6 +77,7 @@ class Machinery:
     clock: Callable[[], float]
     timeout_s: float
     link_hosts: tuple[str, ...] = ()
+    tracer: Tracer = NO_TRACER
 
 
 class RunningAnswer:
@@ -117,8 +120,9 @@ class RunningAnswer:
         self._begin(self._run() if fault is None else _end(Ending("failed", "error", fault)))
 
     def _begin(self, work: Coroutine[None, None, Ending]) -> None:
-        self._task = asyncio.create_task(work, name=f"answer-{self.question.response_id}")
-        self._task.add_done_callback(self._settle)
+        with using(begin_span(self._machinery.tracer, self.question)):  # also inside `_settle`
+            self._task = asyncio.create_task(work, name=f"answer-{self.question.response_id}")
+            self._task.add_done_callback(self._settle)
 
     def cancel(self) -> None:
         """Stop at once, with `response.cancelled`."""
@@ -157,6 +161,7 @@ class RunningAnswer:
         finally:
             self._machinery.ticker.unmark(self._flush)
             self._on_done(self)
+            current().end()
             self.done.set()
 
     async def _run(self) -> Ending:

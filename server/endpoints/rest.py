@@ -15,6 +15,7 @@ from server.endpoints.node import Node
 from server.endpoints.principals import Principal, Role
 from server.endpoints.url_secrets import refuse_secrets
 from server.storage.store import Filter, StoreUnavailableError
+from server.telemetry.tracing import hear
 
 HTTPEndpoint = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Request, Principal], Awaitable[Response]]
@@ -29,6 +30,7 @@ def guarded(node: Node, role: Role, handler: Handler) -> HTTPEndpoint:
     """Return the endpoint that lets `role` and more in and turns errors into answers."""
 
     async def endpoint(request: Request) -> Response:
+        hear(request.headers.get("traceparent", ""))
         try:
             refuse_secrets(request.query_params)
             if not node.origins.allows(

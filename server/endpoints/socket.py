@@ -40,6 +40,7 @@ from server.endpoints.priorities import standing_of
 from server.endpoints.rates import least_left, refusal
 from server.endpoints.reading import Reading
 from server.endpoints.rights import may_send
+from server.telemetry.tracing import hear
 
 log = structlog.get_logger("manicule")
 
@@ -79,6 +80,7 @@ class Connection:
 
     async def run(self) -> None:
         """Serve until either side closes."""
+        hear(self._websocket.headers.get("traceparent", ""))
         self._obey(self._session.open())
         receiver = asyncio.create_task(self._receive(), name="socket-receive")
         sender = asyncio.create_task(self._outbox.run(), name="socket-send")
