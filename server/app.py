@@ -76,8 +76,8 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
             metrics=metrics,
         )
         stack.callback(admission.close)
-        share_models(plan, stack)
-        flights = Flights(plan.chain, answer_cache, plan.prices, metrics, admission)
+        spending = share_models(plan, stack)
+        flights = Flights(plan.chain, answer_cache, plan.prices, metrics, admission, spending)
         stack.push_async_callback(plan.chain.aclose)
         stack.push_async_callback(flights.aclose)
         tracer = open_tracer(settings.trace_url, version=SERVER_VERSION, ratio=settings.trace_ratio)

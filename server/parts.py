@@ -12,6 +12,7 @@ from server.answering.confidence import Thresholds
 from server.answering.endings import Recorder
 from server.answering.preparing import Preparer
 from server.answering.sharing import Sharing
+from server.answering.spending import Caps, Spending
 from server.answering.topics import Topics
 from server.config.settings import Settings
 from server.feedback.drainer import Drainer
@@ -30,6 +31,8 @@ from server.storage.redis_cooling import WAIT_S, RedisCooling
 from server.storage.redis_fleet import RedisFleet
 from server.storage.redis_journal import RedisJournal
 from server.storage.redis_response_log import RedisResponseLog
+from server.storage.spend_book import WAIT_S as SPEND_WAIT_S
+from server.storage.spend_book import MemorySpendBook, RedisSpendBook, SpendBook
 from server.telemetry.metrics import Metrics
 from server.telemetry.tracing import Tracer
 from server.upkeep import open_record
@@ -147,13 +150,22 @@ def make_sharing(plan: Plan, topics: Topics, stack: AsyncExitStack) -> Sharing |
     )
 
 
-def share_models(plan: Plan, stack: AsyncExitStack) -> None:
-    """Let the fleet know which models rest, on the Redis that forgets least."""
-    url = plan.settings.log_url or plan.settings.cache_url
+def share_models(plan: Plan, stack: AsyncExitStack) -> Spending:
+    """Share with the fleet which models rest and what was spent, on the Redis that forgets least.
+
+    Returns who holds the caps.
+    """
+    settings = plan.settings
+    book: SpendBook = MemorySpendBook()
+    url = settings.log_url or settings.cache_url
     if url:
-        client = RedisClient(url, timeout_s=WAIT_S)
+        client, purse = RedisClient(url, timeout_s=WAIT_S), RedisClient(url, timeout_s=SPEND_WAIT_S)
         stack.push_async_callback(client.aclose)
+        stack.push_async_callback(purse.aclose)
         plan.chain.share_cooling(RedisCooling(client))
+        book = RedisSpendBook(purse)
+    caps = Caps(settings.key_spend_cap_usd, settings.tenant_spend_cap_usd, settings.spend_cap_usd)
+    return Spending(caps, plan.metrics, time.time, book)
 
 
 def make_preparer(plan: Plan, library: Library) -> Preparer:

@@ -15,6 +15,7 @@ from server.endpoints.principals import KeyRing
 from server.endpoints.watched import FileError
 from server.llm.breaker import BreakerState
 from server.llm.chain import Chain, build_chain
+from server.llm.port import Usage
 from server.llm.prices import Prices, load_prices
 from server.manuals.catalog import load_catalog
 from server.manuals.folder import catalog_from_folder
@@ -69,8 +70,8 @@ def make_plan(settings: Settings) -> Plan:
         settings=settings,
         catalog=read_catalog(settings),
         prompts=load_prompts(settings.prompts_dir),
-        chain=make_chain(settings, metrics),
-        prices=load_prices(settings.prices),
+        chain=(chain := make_chain(settings, metrics)),
+        prices=read_prices(settings, chain),
         metrics=metrics,
         secret_key=read_secret_key(settings),
         keys=read_keys(settings),
@@ -137,6 +138,21 @@ def make_chain(settings: Settings, metrics: Metrics | None = None) -> Chain:
         on_withheld=watch.withheld,
         on_malformed=lambda model: watch.failed(model, "skipped_event"),
     )
+
+
+def read_prices(settings: Settings, chain: Chain) -> Prices:
+    """Return the price table; raises `SettingsError` when a cap cannot hold for want of a price."""
+    prices = load_prices(settings.prices)
+    capped = settings.key_spend_cap_usd or settings.tenant_spend_cap_usd or settings.spend_cap_usd
+    unknown = [name for name in chain.names if prices.cost_usd(name, Usage(1, 1)) is None]
+    if capped and unknown:
+        raise SettingsError(
+            [
+                f"MANICULE_PRICES: a spend cap is set and {', '.join(unknown)} has no price. Give "
+                "one in a price table of your own, 0 for a server that costs nothing."
+            ]
+        )
+    return prices
 
 
 def _host_and_key(entry: str) -> tuple[str, str]:

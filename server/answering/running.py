@@ -220,7 +220,9 @@ class RunningAnswer:
     async def _generate(self, preparation: Preparation) -> Ending:
         flights = self._machinery.flights
         standing = self.question.standing
-        run, shared = flights.join(preparation.cache_key, preparation.request, standing)
+        run, shared = await flights.join(
+            preparation.cache_key, preparation.request, standing, self.question.asker
+        )
         self._facts.answer_cache = "shared" if shared else "miss"
         try:
             await self._wait_for(run.place)

@@ -68,6 +68,15 @@ class Settings(AccessSettings):
         low=0,
         high=600,
     )
+    key_spend_cap_usd: float = setting(
+        0.0, "What one key or token may spend in a day; 0 is no cap.", unit="USD/day", low=0
+    )
+    tenant_spend_cap_usd: float = setting(
+        0.0, "What one tenant may spend in a day; 0 is no cap.", unit="USD/day", low=0
+    )
+    spend_cap_usd: float = setting(
+        0.0, "What everybody together may spend in a day; 0 is no cap.", unit="USD/day", low=0
+    )
     prices: Path | None = setting(None, "Price table (TOML) that overrides the built-in one.")
 
     # services; empty means in process

@@ -68,6 +68,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("answer_cache_total", "counter", "Whole-answer cache: hit, miss, shared.", ("result",)),
     Metric("tokens_total", "counter", "Tokens by model and kind.", ("model", "kind")),
     Metric("cost_usd_total", "counter", "Cost of answers with a known price.", ("model",)),
+    _seen_by_all("spend_ratio", "Highest share of a daily cap that was spent today.", ("scope",)),
+    Metric("spend_refused_total", "counter", "Calls over a cap: key, tenant, total.", ("scope",)),
     Metric("upstream_attempts_total", "counter", "Model calls by reason.", ("model", "reason")),
     Metric(
         "model_breaker",

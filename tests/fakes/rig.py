@@ -26,6 +26,7 @@ from server.answering.resuming import Resuming
 from server.answering.running import Machinery
 from server.answering.service import Answering
 from server.answering.sharing import Sharing
+from server.answering.spending import Caps, Spending
 from server.answering.ticker import FrameTicker
 from server.answering.topics import NOBODY, Frame, Topics
 from server.endpoints.node import Node
@@ -186,7 +187,15 @@ class Rig:
             metrics=self.metrics,
         )
         stack.callback(self.admission.close)
-        self.flights = Flights(self.chain, self.cache, self.prices, self.metrics, self.admission)
+        self.spending = Spending(
+            self.options.pop("caps", Caps()),
+            self.metrics,
+            lambda: self.now,
+            self.options.pop("spend_book", None),
+        )
+        self.flights = Flights(
+            self.chain, self.cache, self.prices, self.metrics, self.admission, self.spending
+        )
         stack.push_async_callback(self.flights.aclose)
         self.catalog = Catalog(self.options.pop("products", PRODUCTS))
         self.prompts = load_prompts()
