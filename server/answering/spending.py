@@ -139,7 +139,7 @@ class Spending:
     def settle(self, hold: Hold, cost: int) -> None:
         """See `Hold.settle`."""
         change, hold.nano_usd = cost - hold.nano_usd, cost
-        if hold.accounts and change:
+        if hold.accounts and (change or cost):
             task = asyncio.create_task(self._settle(hold, change), name="spend-settle")
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)

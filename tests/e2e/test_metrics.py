@@ -139,6 +139,7 @@ async def test_every_metric_of_the_table_moves(server, free_port, redis_server, 
             f"gemini:gemini-2.5-flash,openai:gpt-4.1@{resting.url}/v1,extractive",
             gemini_base_url=upstream.url,
             gemini_api_key="key-canary",
+            spend_cap_usd="0.05",  # for two answers
             memory_high_water_bytes="100000000000",
             cache_url=f"redis://127.0.0.1:{free_port}/0",
             log_url=log.url,
