@@ -16,8 +16,10 @@ from server.storage.leases import keeping
 from server.storage.once import RedisOnce
 from server.storage.rate_limits import Rate
 from server.storage.redis_client import RedisClient
+from server.storage.redis_cooling import RedisCooling
 from server.storage.redis_journal import RedisJournal
 from server.storage.shared_lists import RedisList
+from server.storage.spend_book import RedisSpendBook
 from server.storage.texts import StoredText, fingerprint
 
 FOLDER = Path(__file__).parents[2] / "kubernetes" / "redis"
@@ -104,6 +106,18 @@ async def test_s26_tickets_and_revocations_need_no_more(configured, name):
     assert [await once.take("ticket:a", ttl_s=30) for _ in range(2)] == [True, False]
     assert await revoked.add("sub:ada")
     assert await revoked.read() == {"sub:ada"}
+    await client.aclose()
+
+
+@pytest.mark.parametrize("name", ["cache", "log"])
+async def test_s26_models_at_rest_and_what_was_spent_need_no_more(configured, name):
+    faults = []
+    client = RedisClient(configured(name), on_fault=faults.append)
+    cooling = RedisCooling(client)
+    await cooling.cool("openai:m", 30)
+    assert await RedisCooling(client).left(["openai:m"])
+    assert [await RedisSpendBook(client).add("total:", 1, 5) for _ in "ab"] == [5, 10]
+    assert faults == []
     await client.aclose()
 
 
