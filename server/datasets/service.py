@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +18,10 @@ from server.storage.store import Filter, Store
 
 BUFFER_BYTES = 256 * 1024
 """Lines are handed on in pieces of about this size: one thread switch, one frame of HTTP."""
+
+
+class UnknownLineError(Exception):
+    """No line is the one to go on after: it was of another export, or was erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +88,28 @@ class Stream:
     """The lines of an export as one stream of bytes, in pieces of about 256 KiB.
 
     `counts` tells what was read and left out so far; a stream that broke off is taken up with
-    `after=stream.position`, the last event id whose lines were all handed on.
+    `after=stream.position`, the last event id whose lines were all handed on. `until` is the time
+    (Unix ms) from which on judgements are not in it.
     """
 
-    def __init__(self, store: Store, where: Filter, plan: Plan) -> None:
+    def __init__(self, store: Store, where: Filter, plan: Plan, starting_after: str = "") -> None:
         self.counts = Counts()
+        self.until = where.until
         self.position: str | None = plan.after or None
         self.media_type = plan.format.media_type
         self._store = store
         self._where = where
         self._plan = plan
+        self._starting_after = starting_after
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield pieces; raises what the store raises."""
-        held: list[bytes] = [] if self._plan.after else [self._plan.format.header]
+        """Yield pieces; raises what the store raises, and `UnknownLineError`."""
+        resumed = bool(self._plan.after or self._starting_after)
+        held: list[bytes] = [] if resumed else [self._plan.format.header]
         size = len(held[0]) if held else 0
         made = lines(self._store, self._where, self._plan, self.counts)
+        if self._starting_after:
+            await self._skip(made)
         seen = self.counts.last_event_id
         async for _, line in made:
             if size >= BUFFER_BYTES and self.counts.last_event_id != seen:
@@ -112,6 +123,13 @@ class Stream:
             yield b"".join(held)
         self.position = self.counts.last_event_id or self.position
 
+    async def _skip(self, made: AsyncIterator[tuple[Part, bytes]]) -> None:
+        """Make the lines anew up to the one that was named: what repeats them is then left out."""
+        async for _, line in made:
+            if hashlib.sha256(line.rstrip(b"\n")).hexdigest() == self._starting_after:
+                return
+        raise UnknownLineError("no line of this export has that SHA-256; begin anew")
+
 
 def stream(
     store: Store,
@@ -122,16 +140,22 @@ def stream(
     system: str = "",
     golden: frozenset[str] = frozenset(),
     after: str = "",
+    starting_after: str = "",
 ) -> Stream:
     """Return all lines as one stream, without a split; for an HTTP response.
 
-    With `after` the header of a CSV is left out: the stream goes on from there. Raises
-    `UnknownFormatError`, and `ExportError` for Parquet, whose footer needs a file.
+    A stream that broke off goes on after the event id `after`, or, for lines of JSON, after the one
+    whose SHA-256 (hex, without its line end) is `starting_after`: with the same filter, `until` and
+    format the two parts then are the whole stream, byte for byte. Neither repeats the header of a
+    CSV. Raises `UnknownFormatError`, and `ExportError` for Parquet, whose footer needs a file, and
+    for `starting_after` with a CSV, whose records may have line ends in them.
     """
     plan = Plan(format_named(format), system=system, golden=golden, after=after)
     if plan.format.name == "parquet":
         raise ExportError("parquet is written to files only; use `manicule export`")
-    return Stream(store, _closed(where, now), plan)
+    if starting_after and plan.format.kind == "table":
+        raise ExportError("a table goes on `after` the event id of its last complete row")
+    return Stream(store, _closed(where, now), plan, starting_after.lower())
 
 
 async def _pieces(

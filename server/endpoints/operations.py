@@ -144,7 +144,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "get", "/api/rlhf/export/training-data", "Judgements as training data, streamed.",
         {200: ("application/jsonl", None)},
         role="admin", errors=_READING,
-        parameters=(*FILTERS, FORMAT, Parameter("after", "Go on after this event id.")),
+        parameters=(
+            *FILTERS, FORMAT, Parameter("after", "Go on after this event id."),
+            Parameter("starting_after", "Go on after the line with this SHA-256, made with the same"
+                      " filters, format and `until` (header Export-Until)."),
+        ),
     ),
     Operation("get", "/health", "The process lives.", {200: (JSON, Health)}),
     Operation(

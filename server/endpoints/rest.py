@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -23,6 +23,7 @@ Handler = Callable[[Request, Principal], Awaitable[Response]]
 MAX_FILTER_CHARS = 128
 FIRST_YEAR, LAST_YEAR = 1971, 9000
 """Times beyond are slips, and arithmetic with them leaves the calendar."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = datetime.min
 
 
@@ -110,6 +111,12 @@ def filter_of(query: Mapping[str, str], tenant: str) -> Filter:
     )
 
 
+def rfc3339(unix_ms: int) -> str:
+    """Return a time as the filters take it, with its milliseconds."""
+    moment = _EPOCH + timedelta(milliseconds=unix_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def checked_word(value: str, name: str) -> str:
     """Return a name of something; raises `EventError` for one that can name nothing."""
     if len(value) > MAX_FILTER_CHARS or "\x00" in value:
@@ -136,7 +143,7 @@ def _time(query: Mapping[str, str], name: str) -> int | None:
         raise EventError("invalid_event", message, param=name)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _fraction(query: Mapping[str, str], name: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import fields
 from typing import get_args
@@ -12,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from protocol.errors import EventError
 from server.datasets.files import ExportError
 from server.datasets.formats import UnknownFormatError
-from server.datasets.service import stream
+from server.datasets.service import UnknownLineError, stream
 from server.endpoints.errors import DATA_HEADERS
 from server.endpoints.node import Node
 from server.endpoints.principals import Principal
@@ -23,6 +24,7 @@ from server.endpoints.rest import (
     filter_of,
     guarded,
     json_response,
+    rfc3339,
 )
 from server.feedback.audit import Fact
 from server.insights import service
@@ -90,7 +92,10 @@ def user_stats_endpoint(node: Node) -> HTTPEndpoint:
 
 
 def export_endpoint(node: Node) -> HTTPEndpoint:
-    """Return the endpoint for `/api/rlhf/export/training-data`; `after` resumes."""
+    """Return the endpoint for `/api/rlhf/export/training-data`.
+
+    `after` and `starting_after` resume, with the `until` that the response's header names.
+    """
 
     async def endpoint(request: Request, principal: Principal) -> Response:
         query = request.query_params
@@ -101,14 +106,21 @@ def export_endpoint(node: Node) -> HTTPEndpoint:
                 query.get("format", "openai-chat"),
                 now=_now_ms(node),
                 after=query.get("after", ""),
+                starting_after=_sha256(query, "starting_after"),
             )
         except (UnknownFormatError, ExportError) as error:
             raise EventError("invalid_event", f"`format`: {error}", param="format") from None
         await node.note("export", principal, **_asked_for(query))
         pieces = aiter(lines)
-        first = await anext(pieces, b"")  # a store that is away is an error, not half an export
+        try:
+            first = await anext(pieces, b"")  # a store that is away is an error, not half an export
+        except UnknownLineError as error:
+            raise EventError(
+                "invalid_event", f"`starting_after`: {error}", param="starting_after"
+            ) from None
+        headers = {**DATA_HEADERS, "Export-Until": rfc3339(lines.until or _now_ms(node))}
         return StreamingResponse(
-            _joined(first, pieces), media_type=lines.media_type, headers=DATA_HEADERS
+            _joined(first, pieces), media_type=lines.media_type, headers=headers
         )
 
     return guarded(node, "admin", endpoint)
@@ -118,6 +130,13 @@ async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
     yield first
     async for piece in rest:
         yield piece
+
+
+def _sha256(query: Mapping[str, str], name: str) -> str:
+    text = query.get(name, "")
+    if text and not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise EventError("invalid_event", f"`{name}` is a SHA-256, 64 digits", param=name)
+    return text
 
 
 def _groups(text: str) -> tuple[GroupBy, ...]:
@@ -136,7 +155,8 @@ def _asked_for(query: Mapping[str, str]) -> dict[str, Fact]:
     The tenant is the principal's, whatever the query says.
     """
     asked: dict[str, Fact] = {"over": "http", "format": query.get("format", "openai-chat")}
-    names = [one.name for one in fields(Filter) if one.name != "tenant"] + ["after"]
+    names = [one.name for one in fields(Filter) if one.name != "tenant"]
+    names += ["after", "starting_after"]
     given = {name: query[name][:MAX_FILTER_CHARS] for name in names if query.get(name)}
     return asked | given | ({"user_id": "(one person)"} if "user_id" in given else {})
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import csv
+import hashlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -16,6 +19,7 @@ import pytest
 from export_process import COUNT, NOW, fill
 from judgements import NOW_MS, interaction, judgement, uuid7
 
+from server.datasets.files import ExportError
 from server.datasets.formats import FORMATS
 from server.datasets.manifest import Manifest
 from server.datasets.service import export, stream
@@ -187,3 +191,114 @@ async def test_f111_a_client_knows_a_cut_stream_and_goes_on_from_its_last_row(fi
     assert 0 < len(whole_rows) < len(complete)
     assert got == complete
     assert got.count(b'"\r\n') == COUNT + 1
+
+
+LINES = 1500
+EXPORT = "/api/rlhf/export/training-data"
+
+
+@pytest.fixture(scope="module")
+def judged_store(tmp_path_factory):
+    """URL of a store whose judgements make a line in every format, some of them twice."""
+    path = tmp_path_factory.mktemp("judged") / "store.db"
+    now = int(time.time() * 1000) - 3_600_000
+
+    async def make():
+        store = SqliteStore(path)
+        await store.open()
+        rows = []
+        for index in range(LINES):
+            text = f"{index % (LINES - 200)}. Press it. " * 60
+            rows.append(
+                interaction(
+                    response_id=f"r{index}", question=text, answer=text + "No.", started_at=now
+                )
+            )
+            rows.append(
+                judgement(
+                    event_id=uuid7(now + index, index), response_id=f"r{index}", action="modify",
+                    final_text=text + "Yes.", received_at=now + index,
+                )
+            )  # fmt: skip
+        await store.write(rows)
+        await store.aclose()
+
+    asyncio.run(make())
+    return f"sqlite:///{path}"
+
+
+async def read_and_kill_at(count, got, url, query, process):
+    """Read an export into `got` and kill its server when so many bytes are there."""
+    # Small buffers between the two: most of the rest was not sent yet.
+    small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)]
+    async with (
+        httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(socket_options=small), timeout=60
+        ) as client,
+        client.stream("GET", url, params=query) as response,
+    ):
+        async for piece in response.aiter_raw():
+            got += piece
+            if len(got) > count:
+                process.kill()
+
+
+async def read_half_and_kill(url, query, process):
+    """Return the whole lines of the first half and the time up to which judgements count."""
+    async with httpx.AsyncClient(timeout=60) as client:
+        whole = await client.get(url, params=query)
+    until = whole.headers["export-until"]
+    got = bytearray()
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+        await read_and_kill_at(len(whole.content) // 2, got, url, query | {"until": until}, process)
+    return bytes(got[: got.rindex(b"\n") + 1]), until
+
+
+@pytest.mark.parametrize("name", [n for n, each in FORMATS.items() if each.kind != "table"])
+async def test_f111_lines_of_every_format_go_on_at_another_server(server, judged_store, name):
+    first = server(None, "--store", judged_store)
+    query = {"format": name}
+    part, until = await read_half_and_kill(f"{first.url}{EXPORT}", query, first)
+    second = server(None, "--store", judged_store)
+    async with httpx.AsyncClient(base_url=second.url, timeout=60) as client:
+        whole = (await client.get(EXPORT, params=query | {"until": until})).content
+        last = hashlib.sha256(part.splitlines()[-1]).hexdigest()
+        resumed = query | {"until": until, "starting_after": last}
+        rest = await client.get(EXPORT, params=resumed)
+        assert 0 < len(part) < len(whole)
+        assert part + rest.content == whole
+        assert rest.headers["export-until"] == until
+        assert len(whole.splitlines()) == len(set(whole.splitlines())) == LINES - 200
+        end = hashlib.sha256(whole.splitlines()[-1]).hexdigest()
+        nothing = await client.get(EXPORT, params=resumed | {"starting_after": end})
+        assert nothing.content == b""
+        unknown = await client.get(EXPORT, params=resumed | {"starting_after": "0" * 64})
+        assert unknown.json()["error"]["param"] == "starting_after"
+    second.kill()
+
+
+async def test_f111_what_is_judged_meanwhile_is_not_in_what_is_resumed(store):
+    rows = [
+        [
+            interaction(response_id=f"r{index}", question=f"{index}?", answer="Yes."),
+            judgement(
+                event_id=uuid7(NOW_MS + index % 7, index),
+                response_id=f"r{index}",
+                received_at=NOW_MS + index,
+            ),
+        ]
+        for index in range(40)
+    ]
+    await store.write([row for pair in rows[:20] for row in pair])
+    closed = NOW_MS + 20
+    before = [line async for line in stream(store, Filter(), "gemini", now=closed)]
+    whole = b"".join(before)
+    await store.write([row for pair in rows[20:] for row in pair])
+    cut = whole.splitlines(keepends=True)[:8]
+    last = hashlib.sha256(cut[-1].rstrip(b"\n")).hexdigest()
+    where = Filter(until=closed)
+    rest = stream(store, where, "gemini", now=closed + 60_000, starting_after=last)
+    assert b"".join([*cut, *[piece async for piece in rest]]) == whole
+    assert rest.until == closed
+    with pytest.raises(ExportError, match="last complete row"):
+        stream(store, where, "csv", now=closed, starting_after=last)
