@@ -11,6 +11,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
+from contextvars import Context
 from typing import Any
 from unittest import mock
 
@@ -38,6 +39,10 @@ def simulate(main: Scenario, seed: int) -> int:
     Raises what `main` raises, and `SimulationError` for what it left behind: an error logged or
     given to the loop, a task that died and nobody asked why.
     """
+    return Context().run(_simulate, main, seed)  # whatever variables the caller has set
+
+
+def _simulate(main: Scenario, seed: int) -> int:
     loop = SimulatedLoop(seed)
     collecting = gc.isenabled()
     gc.disable()  # finalisers run when the last reference goes, and at no other moment
@@ -120,7 +125,7 @@ class Explorer:
     def __init__(self, test_id: str) -> None:
         self._test_id = test_id
 
-    def __call__(self, scenario: Scenario, runs: int = 60) -> None:
+    def __call__(self, scenario: Scenario, runs: int = 40) -> None:
         """Run under `runs` seeds; the first that fails ends the test with how to replay it."""
         for seed in seeds(runs):
             try:

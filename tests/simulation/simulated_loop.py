@@ -130,7 +130,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def call_soon(self, callback, *args, context=None):
         self._check_closed()
-        handle = events.Handle(callback, args, self, context or copy_context())
+        handle = events.Handle(callback, args, self, context)
         # Grouped by who scheduled it: the order inside a group is a promise of asyncio.
         self._enqueue(self._current or -next(self._serials), handle)
         return handle
@@ -139,7 +139,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def call_at(self, when, callback, *args, context=None):
         self._check_closed()
-        timer = asyncio.TimerHandle(when, callback, args, self, context or copy_context())
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
         timer._scheduled = True
         heapq.heappush(self._timers, (when, next(self._serials), timer))
         return timer
@@ -336,6 +336,6 @@ def _label(handle: events.Handle) -> str:
 
 def at(place: Place, context: Context | None = None) -> Context:
     """A context whose code runs at `place`."""
-    context = context or copy_context()
+    context = copy_context() if context is None else context
     context.run(PLACE.set, place)
     return context

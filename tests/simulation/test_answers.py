@@ -194,7 +194,7 @@ async def client_is_gone(seed):
 
 
 def test_f35_an_answer_that_nobody_reads_stops_and_is_counted_once(explore):
-    explore(client_is_gone, 20)
+    explore(client_is_gone, 8)
 
 
 async def writer_stands_still(seed):
@@ -236,7 +236,7 @@ async def departure(seed):
 
 
 def test_f77_a_server_that_goes_away_cuts_no_answer_off(explore):
-    explore(departure, 40)
+    explore(departure, 20)
 
 
 async def served_meanwhile(seed):
@@ -255,7 +255,7 @@ async def served_meanwhile(seed):
 
 
 def test_f37_while_an_answer_streams_other_messages_are_served(explore):
-    explore(served_meanwhile, 30)
+    explore(served_meanwhile, 20)
 
 
 async def storm(seed):
@@ -292,4 +292,4 @@ async def storm(seed):
 
 
 def test_f23_f25_f26_f27_f33_f80_f81_under_all_faults_every_reader_reads_one_answer(explore):
-    explore(storm)
+    explore(storm, 30)

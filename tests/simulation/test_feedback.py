@@ -110,7 +110,7 @@ def test_f18_a_failed_sync_is_never_tried_again(explore):
         run.world.expect("writer_stopped")
         await storm(run, fail_to_sync, judgements=30)
 
-    explore(scenario, 50)
+    explore(scenario, 20)
 
 
 def test_f18_a_full_disk_is_waited_out(explore):
@@ -122,7 +122,7 @@ def test_f18_a_full_disk_is_waited_out(explore):
         await storm(run, fill)
         assert not run.nodes[0].fatal
 
-    explore(scenario, 50)
+    explore(scenario, 20)
 
 
 def test_f19_a_cut_entry_of_the_journal_is_kept_as_it_is_and_counted(explore):
@@ -146,7 +146,7 @@ def test_f19_a_cut_entry_of_the_journal_is_kept_as_it_is_and_counted(explore):
         assert len(verdict.missing) == 1
         assert not verdict.duplicate + verdict.spurious + verdict.payload
 
-    explore(scenario, 50)
+    explore(scenario, 20)
 
 
 def test_f20_another_process_goes_on_draining(explore):
@@ -173,4 +173,4 @@ def test_f1_f5_f20_under_all_faults_at_once_nothing_is_lost_or_twice(explore):
     async def scenario(seed):
         await storm(FeedbackWorld(seed, nodes=3), anything)
 
-    explore(scenario)
+    explore(scenario, 30)

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import time
+from contextvars import Context
 from pathlib import Path
 
 import pytest
 from explorer import FailingSeedError, simulate
 from simulated_loop import (
+    PLACE,
     START_S,
     DeadlockError,
     EndlessError,
@@ -214,3 +216,25 @@ def test_a_race_is_found_and_replayed(explore):
         explore(lost_update, 50)
     assert f"MANICULE_TEST_SEEDS={seed}:{seed + 1} python -m pytest" in str(failure.value)
     assert "test_a_race_is_found_and_replayed" in str(failure.value)
+
+
+def test_code_stays_at_its_place_whoever_wakes_it():
+    async def main(seed):
+        seen = []
+
+        async def stay(name, future):
+            for _ in range(3):
+                await asyncio.sleep(0.01)
+                seen.append((name, PLACE.get().name))
+            if future is not None:
+                future.set_result(None)
+
+        for name in ("one", "two"):
+            future = loop().create_future()
+            loop().create_task(stay(name, future), context=at(Place(name), Context()))
+            await future
+            await stay("outside", None)
+        assert len(seen) == 12
+        assert all(name == place for name, place in seen)
+
+    simulate(main, 1)

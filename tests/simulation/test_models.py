@@ -132,4 +132,4 @@ async def all_down(seed):
 
 
 def test_f51_when_all_models_are_down_they_are_left_alone_until_one_is_back(explore):
-    explore(all_down, 40)
+    explore(all_down, 15)
