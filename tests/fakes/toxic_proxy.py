@@ -21,7 +21,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -60,6 +60,7 @@ class _Link:
     server: socket.socket
     passed: dict[End, int] = field(default_factory=lambda: {"server": 0, "client": 0})
     mute: bool = False  # the next reply is lost
+    limit: LimitData | None = None  # of its own, towards the client
     task: asyncio.Task[None] | None = None
 
     def socket_of(self, end: End) -> socket.socket:
@@ -81,9 +82,11 @@ class Proxy:
         self.port = port
         self.accepted = 0
         self.lost_replies = 0
+        self.passed = 0  # bytes that clients got
         self._dice = random.Random(seed)
         self._toxics: dict[End, tuple[Toxic, ...]] = {"server": (), "client": ()}
         self._links: set[_Link] = set()
+        self._limits: Iterator[LimitData] = iter(())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="toxics", daemon=True)
 
@@ -114,6 +117,10 @@ class Proxy:
         for end in self._ends(towards):
             self._toxics[end] += toxics
         self._loop.call_soon_threadsafe(self._changed.set)
+
+    def limit_each(self, limits: Iterable[LimitData]) -> None:
+        """Give each connection to come a limit of its own towards the client, while there are."""
+        self._limits = iter(limits)
 
     def clear(self, towards: End | None = None) -> None:
         """Take all toxics away; what was held passes."""
@@ -169,7 +176,7 @@ class Proxy:
             for sock in (client, server):
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            link = _Link(client, server)
+            link = _Link(client, server, limit=next(self._limits, None))
             self._links.add(link)
             link.task = asyncio.create_task(self._serve(link))
 
@@ -226,15 +233,21 @@ class Proxy:
             await asyncio.sleep(toxic.after_s)
             raise _CutError(reset=True)
         limits = self._of(end, LimitData)
+        if end == "client" and link.limit is not None:
+            limits.append(link.limit)
         room = min((one.limit_bytes for one in limits), default=None)
         if room is not None and link.passed[end] + len(piece) >= room:
             rest = piece[: max(0, room - link.passed[end])]
             await self._loop.sock_sendall(target, rest)
-            link.passed[end] += len(rest)
+            self._count(link, end, len(rest))
             await self._end_at_limit(min(limits, key=lambda one: one.limit_bytes).then)
         self._note_lost(link, end, piece)
         await self._loop.sock_sendall(target, piece)
-        link.passed[end] += len(piece)
+        self._count(link, end, len(piece))
+
+    def _count(self, link: _Link, end: End, size: int) -> None:
+        link.passed[end] += size
+        self.passed += size if end == "client" else 0
 
     async def _end_at_limit(self, then: Closing) -> None:
         if then == "hold":
