@@ -85,8 +85,8 @@ async def check_cuts(fleet, number):
     assert len({reader.text for reader in readers}) == 1
     assert sum(reader.cuts for reader in readers) >= number // 2  # others before the first event
     assert all(reader.final["status"] == "completed" for reader in readers)
-    asked = sum(reader.asked for reader in readers)
-    assert fleet.total("upstream_attempts_total") == calls + asked
+    asked = sum(reader.asked for reader in readers)  # again when the cut came before any event
+    assert number <= fleet.total("upstream_attempts_total") - calls <= asked
 
 
 async def test_f25_ten_cuts_in_one_answer_on_alternating_nodes(fleet):
@@ -217,7 +217,7 @@ async def test_f29_an_answer_of_somebody_else_is_not_found(own_fleet):
     await reader.until_text()
     told = []
     for node in fleet.nodes:
-        async with open_client(node.url, headers=stranger) as client:
+        async with open_client(node.url, additional_headers=stranger) as client:
             theirs = await resume(client, reader.response_id, 1, -1)
             nobodys = await resume(client, "resp_" + "0" * 32, 1, -1)
             assert theirs["code"] == "response_not_found"
