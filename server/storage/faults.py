@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from redis.exceptions import (
@@ -75,6 +77,17 @@ _WORDS: tuple[tuple[str, FaultKind], ...] = (
 
 REDIS_ERRORS: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError)
 """What the client library raises for anything that a server or a network can do."""
+
+
+@contextmanager
+def closing_as_loss() -> Iterator[None]:
+    """Tell a transport that closed as we wrote, which uvloop calls a `RuntimeError`, as a loss."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "closed" not in str(error):
+            raise
+        raise RedisConnectionError(str(error)) from error
 
 
 def classify(error: Exception) -> FaultKind:

@@ -15,7 +15,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException
 
 from server.storage.breaker import Breaker
-from server.storage.faults import ABSENT, REDIS_ERRORS, FaultKind, StorageError, classify
+from server.storage.faults import (
+    ABSENT,
+    REDIS_ERRORS,
+    FaultKind,
+    StorageError,
+    classify,
+    closing_as_loss,
+)
 
 TIMEOUT_S = 0.5
 """Longest wait for one ordinary command: long for a network, short for a person who waits."""
@@ -128,7 +135,8 @@ class RedisClient:
             raise StorageError("open")
         try:
             async with asyncio.timeout(self._timeout_s + size / BYTES_PER_S), self._turns:
-                reply = await send()
+                with closing_as_loss():
+                    reply = await send()
         except REDIS_ERRORS as error:
             raise self._fault(error) from error
         except BaseException:

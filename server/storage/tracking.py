@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import structlog
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 
-from server.storage.faults import REDIS_ERRORS, StorageError
+from server.storage.faults import REDIS_ERRORS, StorageError, closing_as_loss
 from server.storage.redis_client import RedisClient, split_url
 from server.storage.texts import TEXT_PREFIX
 
@@ -142,9 +142,10 @@ class RedisInvalidations:
         while True:
             connection = _connection(self._client.url, node, self._ping_s)
             try:
-                await _track(connection)
-                retry_s = FIRST_RETRY_S
-                await self._follow(connection)
+                with closing_as_loss():
+                    await _track(connection)
+                    retry_s = FIRST_RETRY_S
+                    await self._follow(connection)
             except REDIS_ERRORS as error:
                 log.debug("invalidations_away", error=type(error).__name__, retry_s=retry_s)
             finally:

@@ -5,7 +5,7 @@ import itertools
 import time
 
 import pytest
-from fleet import Fleet, sample
+from nodes import Nodes, sample
 from reader import Reader
 from rig import until
 from toxics import BlackHole, LoseReply
@@ -20,7 +20,7 @@ GAP_S = 2.0
 @pytest.fixture
 def fleet(redis_server, tmp_path):
     redis = redis_server(*LOG)
-    with Fleet(tmp_path, redis.port, script=STREAM) as made:
+    with Nodes(tmp_path, redis.port, script=STREAM) as made:
         made.redis = redis
         yield made
 

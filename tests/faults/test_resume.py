@@ -10,6 +10,7 @@ import time
 import pytest
 from nodes import Nodes
 from reader import Reader
+from redis_servers import RedisServer
 from toxics import Bandwidth, LimitData
 from wire import DELTA, open_client
 
@@ -18,12 +19,13 @@ WORDS = [{"text": "First "}, {"tokens": 40, "rate_per_s": 40}]
 
 
 @pytest.fixture(scope="module")
-def fleet(module_redis, tmp_path_factory):
+def fleet(tmp_path_factory):
     """Two nodes that no test ends."""
-    redis = module_redis(*LOG)
+    redis = RedisServer(tmp_path_factory.mktemp("redis"), LOG).start()
     with Nodes(tmp_path_factory.mktemp("fleet"), redis.port, script=WORDS) as made:
         made.redis = redis
         yield made
+    redis.kill()
 
 
 @pytest.fixture

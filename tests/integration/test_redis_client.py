@@ -136,3 +136,27 @@ async def test_a_pipeline_puts_errors_in_their_place(redis_url):
     assert replies[1].kind == "wrong_type"
     assert replies[2] == 0
     await client.aclose()
+
+
+async def test_a_transport_that_closes_under_a_command_is_a_lost_connection(redis_url, monkeypatch):
+    """What uvloop raises then is no error of Redis' client, and nobody's fault here."""
+    client = RedisClient(redis_url)
+    said = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
+
+    async def lose(*command):
+        raise RuntimeError(said)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client._client, "execute_command", lose)
+        with pytest.raises(StorageError) as caught:
+            await client.call("PING")
+        assert caught.value.kind == "unreachable"
+    assert await client.call("PING")
+
+    async def fail(*command):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(client._client, "execute_command", fail)
+    with pytest.raises(RuntimeError, match="ours"):
+        await client.call("PING")
+    await client.aclose()
