@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from server.cli import store_commands
+from server.cli import key_commands, store_commands
 from server.cli.auditing import audit_app
 from server.cli.letter_commands import dlq_app
 from server.cli.options import (
@@ -198,6 +198,7 @@ def check(
 
 
 store_commands.add_to(app)
+key_commands.add_to(app)
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(webhooks_app, name="webhooks")
 app.add_typer(audit_app, name="audit")

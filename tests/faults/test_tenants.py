@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import re
+from dataclasses import replace
 from uuid import uuid4
 
 from rest import API_KEYS, FILTERED, KEYS, OTHER_ADMIN, http, judging
@@ -11,6 +12,7 @@ from rig import Rig, Told, serving
 from wire import open_client
 
 from protocol.errors import ERRORS
+from server.endpoints.principals import KeyRing
 
 TRIES, REQUESTS, AT_ONCE = 10_000, 1_000, 100
 CANARY = "zenith-canary"
@@ -126,6 +128,25 @@ async def test_f102_ten_thousand_tries_get_nothing_of_another_tenant():
             assert await rig.store.feedback_of(id_, "acme") == []
         async with http(url, OTHER_ADMIN) as owner:  # who does see them
             assert CANARY in (await owner.get(f"/api/v1/content/{ids[0]}/rejections")).text
+
+
+async def test_s5_a_server_that_believes_the_request_would_be_found_out(monkeypatch):
+    """The tries are good enough: with the tenant taken from the query they see the other's."""
+    require = KeyRing.require
+
+    def believing(self, connection, role):
+        principal = require(self, connection, role)
+        said = connection.query_params.get("tenant")
+        return replace(principal, tenant=said) if said else principal
+
+    model = Told(f"It is a secret of {CANARY}.")
+    async with Rig(model, api_keys=API_KEYS) as rig, serving(rig) as url:
+        ids = await fill(url)
+        monkeypatch.setattr(KeyRing, "require", believing)
+        async with http(url, KEYS["admin"]) as client:
+            dice = random.Random(2)
+            said = [await one_request(client, dice, ids) for _ in range(50)]
+        assert any(CANARY in text for text in said)
 
 
 def hidden(text, id_):

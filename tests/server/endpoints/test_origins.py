@@ -1,6 +1,8 @@
 """Which pages may open a socket: the table, and that nothing runs for the others."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rig import Rig, serving
 from websockets.exceptions import InvalidStatus
 from wire import open_client
@@ -60,6 +62,28 @@ SERVER = "127.0.0.1:8080"
 )
 def test_f71_the_table_of_origins(origins, host, allowed):
     assert RULE.allows(origins, host) is allowed
+
+
+NEARLY = st.one_of(
+    st.text(max_size=60),
+    st.builds("{}{}{}".format, st.text(max_size=8), st.just(APP), st.text(max_size=8)),
+    st.builds("{}://{}".format, st.sampled_from(["http", "https", "ws", "HTTPS"]), st.text()),
+    st.builds(lambda at, by: APP[:at] + by + APP[at + 1 :], st.integers(0, 22), st.characters()),
+)
+
+
+@given(st.lists(NEARLY, min_size=1, max_size=3), st.none() | NEARLY)
+def test_s1_no_origin_passes_that_was_not_listed_letter_by_letter(origins, host):
+    """The host is a name here, so that no page is the server's own."""
+    allowed = OriginRule([APP]).allows(origins, f"{host}.example")
+    assert allowed is (origins == [APP])
+
+
+@given(NEARLY)
+def test_s1_without_a_list_only_the_servers_own_address_passes(origin):
+    own = "http://127.0.0.1:8080"
+    assert OriginRule([]).allows([origin], "127.0.0.1:8080") is (origin == own)
+    assert OriginRule([]).allows([own], "127.0.0.1:8080")
 
 
 @pytest.mark.parametrize(

@@ -98,3 +98,22 @@ async def test_tenants_are_kept_apart():
         [row] = await rig.store.feedback_of(final.id, "acme")
         assert row.tenant == "acme"
         assert row.metadata == {"tenant": "x"}
+
+
+async def test_s37_no_other_page_is_allowed_to_read_or_to_send():
+    """No CORS header is ever sent; nothing is a cookie, so no page sends what it does not know."""
+    origin = {"origin": "https://app.example.com"}
+    asking = origin | {"access-control-request-method": "POST"}
+    async with (
+        Rig(api_keys=API_KEYS, origins=tuple(origin.values())) as rig,
+        serving(rig) as url,
+        http(url, KEYS["admin"]) as client,
+    ):
+        for method, path, _ in MATRIX:
+            for response in (
+                await client.request(method, path, headers=origin),
+                await client.request("OPTIONS", path, headers=asking),
+            ):
+                names = {name.lower() for name in response.headers}
+                assert not any(name.startswith("access-control") for name in names)
+                assert "set-cookie" not in names
