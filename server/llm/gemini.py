@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import orjson
 
-from server.llm.deadlines import within_deadlines
-from server.llm.http_stream import (
-    MalformedEventError,
-    Reply,
-    check_reachable,
-    new_client,
-    stream_events,
-)
-from server.llm.port import FinishReason, ModelEvent, ModelRequest, Usage
-from server.llm.statuses import error_from_object, error_from_status
+from server.llm.http_model import HttpModel
+from server.llm.http_stream import MalformedEventError, Reply
+from server.llm.port import FinishReason, ModelRequest, Usage
+from server.llm.statuses import error_from_object
 
 _MODEL_NAME = re.compile(r"(?:models/|tunedModels/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -119,11 +113,10 @@ def _read_usage(metadata: object, reply: Reply) -> None:
     )
 
 
-class Gemini:
+class Gemini(HttpModel):
     """A Gemini model by its REST API.
 
-    `base_url` is the API's address; without a version at its end, `/v1beta` is added. The client
-    is closed with the model unless it was given.
+    `base_url` is the API's address; without a version at its end, `/v1beta` is added.
     """
 
     def __init__(
@@ -137,36 +130,25 @@ class Gemini:
         on_malformed: Callable[[str], None] = lambda model: None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        self.name = f"gemini:{model}"
-        self._model = model
         base_url = base_url.rstrip("/")
         version = "" if re.search(r"/v\d\w*$", base_url) else "/v1beta"
-        self._url = f"{base_url}{version}/{model_path(model)}"
-        self._headers = {"x-goog-api-key": api_key}
-        self._first_token_timeout_s = first_token_timeout_s
-        self._inter_token_timeout_s = inter_token_timeout_s
-        self._on_malformed = on_malformed
-        self._owns_client = client is None
-        self._client = client or new_client()
-
-    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
-        """Answer the request; see `server.llm.port.Model`."""
-        events = stream_events(
-            self._client,
-            f"{self._url}:streamGenerateContent?alt=sse",
-            headers=self._headers,
-            body=self._body(request),
+        url = f"{base_url}{version}/{model_path(model)}"
+        super().__init__(
+            f"gemini:{model}",
+            url=f"{url}:streamGenerateContent?alt=sse",
+            check_url=url,
+            reached=(200,),
+            headers={"x-goog-api-key": api_key},
             decode=decode,
-            request=request,
-            on_malformed=lambda: self._on_malformed(self.name),
+            first_token_timeout_s=first_token_timeout_s,
+            inter_token_timeout_s=inter_token_timeout_s,
+            on_malformed=on_malformed,
+            client=client,
         )
-        return within_deadlines(
-            events,
-            first_token_timeout_s=self._first_token_timeout_s,
-            inter_token_timeout_s=self._inter_token_timeout_s,
-        )
+        self._model = model
 
-    def _body(self, request: ModelRequest) -> dict[str, Any]:
+    def body(self, request: ModelRequest) -> dict[str, Any]:
+        """Return the body of a `GenerateContentRequest`."""
         body: dict[str, Any] = {
             "contents": contents(request),
             "generationConfig": {
@@ -178,16 +160,3 @@ class Gemini:
         if request.system:
             body["systemInstruction"] = {"parts": [{"text": request.system}]}
         return body
-
-    async def check(self) -> None:
-        """Ask for the model's description; raises `UpstreamError` when it cannot be had."""
-        status = await check_reachable(
-            self._client, self._url, headers=self._headers, timeout_s=self._first_token_timeout_s
-        )
-        if status != 200:
-            raise error_from_status(status)
-
-    async def aclose(self) -> None:
-        """Close the connections, unless the client was given."""
-        if self._owns_client:
-            await self._client.aclose()

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import orjson
 
-from server.llm.deadlines import within_deadlines
-from server.llm.http_stream import (
-    MalformedEventError,
-    Reply,
-    check_reachable,
-    new_client,
-    stream_events,
-)
-from server.llm.port import FinishReason, ModelEvent, ModelRequest, Usage
-from server.llm.statuses import error_from_object, error_from_status
+from server.llm.http_model import HttpModel
+from server.llm.http_stream import MalformedEventError, Reply
+from server.llm.port import FinishReason, ModelRequest, Usage
+from server.llm.statuses import error_from_object
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -99,11 +93,12 @@ def _read_usage(usage: object, reply: Reply) -> None:
     reply.usage = Usage(prompt, completion, cached)
 
 
-class OpenAI:
+class OpenAI(HttpModel):
     """A model on a server that speaks OpenAI's chat completions.
 
     `base_url` is what stands before `/chat/completions`, such as `http://127.0.0.1:11434/v1`.
-    Without a key no `Authorization` is sent. The client is closed with the model unless given.
+    Without a key no `Authorization` is sent. Not every compatible server has a list of models to
+    check by, so 404 and 405 count as reached.
     """
 
     def __init__(
@@ -117,34 +112,23 @@ class OpenAI:
         on_malformed: Callable[[str], None] = lambda model: None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        self.name = f"openai:{model}"
-        self._model = model
-        self._base_url = base_url.rstrip("/")
-        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._first_token_timeout_s = first_token_timeout_s
-        self._inter_token_timeout_s = inter_token_timeout_s
-        self._on_malformed = on_malformed
-        self._owns_client = client is None
-        self._client = client or new_client()
-
-    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
-        """Answer the request; see `server.llm.port.Model`."""
-        events = stream_events(
-            self._client,
-            f"{self._base_url}/chat/completions",
-            headers=self._headers,
-            body=self._body(request),
+        base_url = base_url.rstrip("/")
+        super().__init__(
+            f"openai:{model}",
+            url=f"{base_url}/chat/completions",
+            check_url=f"{base_url}/models",
+            reached=(200, 404, 405),
+            headers={"authorization": f"Bearer {api_key}"} if api_key else {},
             decode=decode,
-            request=request,
-            on_malformed=lambda: self._on_malformed(self.name),
+            first_token_timeout_s=first_token_timeout_s,
+            inter_token_timeout_s=inter_token_timeout_s,
+            on_malformed=on_malformed,
+            client=client,
         )
-        return within_deadlines(
-            events,
-            first_token_timeout_s=self._first_token_timeout_s,
-            inter_token_timeout_s=self._inter_token_timeout_s,
-        )
+        self._model = model
 
-    def _body(self, request: ModelRequest) -> dict[str, Any]:
+    def body(self, request: ModelRequest) -> dict[str, Any]:
+        """Return the body of a chat completion."""
         body: dict[str, Any] = {
             "model": self._model,
             "messages": messages(request),
@@ -157,22 +141,3 @@ class OpenAI:
             body["max_tokens"] = request.max_output_tokens
             body["temperature"] = request.temperature
         return body
-
-    async def check(self) -> None:
-        """Ask for the list of models; raises `UpstreamError` when the server cannot be reached.
-
-        Not every compatible server has that list, so 404 and 405 count as reached.
-        """
-        status = await check_reachable(
-            self._client,
-            f"{self._base_url}/models",
-            headers=self._headers,
-            timeout_s=self._first_token_timeout_s,
-        )
-        if status not in (200, 404, 405):
-            raise error_from_status(status)
-
-    async def aclose(self) -> None:
-        """Close the connections, unless the client was given."""
-        if self._owns_client:
-            await self._client.aclose()

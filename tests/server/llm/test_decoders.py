@@ -73,7 +73,7 @@ def test_openai_nulls_are_nothing():
 def test_reasoning_models_get_the_fields_that_they_accept(model):
     body = openai.OpenAI(
         model, api_key="", base_url="http://h/v1", first_token_timeout_s=1, inter_token_timeout_s=1
-    )._body(ModelRequest("", "", "q", max_output_tokens=9))
+    ).body(ModelRequest("", "", "q", max_output_tokens=9))
     assert body["max_completion_tokens"] == 9
     assert "max_tokens" not in body
     assert "temperature" not in body
@@ -105,4 +105,4 @@ def test_gemini_addresses(base_url, start):
     model = gemini.Gemini(
         "m", api_key="k", base_url=base_url, first_token_timeout_s=1, inter_token_timeout_s=1
     )
-    assert model._url == start
+    assert model._check_url == start
