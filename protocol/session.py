@@ -198,6 +198,8 @@ class Session:
         if self.state is SessionState.CLOSED or self.facts.resumable is resumable:
             return []
         self.facts = structs.replace(self.facts, resumable=resumable)
+        if self._needs_token:
+            return []  # it is told when it has said who it is
         return [Send(SessionUpdated(session=self.facts))]
 
     def drain(self, reason: str, time_left_ms: int) -> list[Command]:

@@ -48,6 +48,16 @@ class Attendance:
             topic.when_attended = topic.when_deserted = lambda: None
         self._stop_timer(answer)
 
+    async def is_read(self, answer: RunningAnswer) -> bool:
+        """Whether somebody reads an answer, here or elsewhere."""
+        if answer.topic.readers:
+            return True
+        try:
+            return await self._is_read_elsewhere(answer.question.response_id)
+        except LogError as error:
+            log.warning("attendance_unknown", reason=str(error))
+            return False  # nobody can follow it there now either
+
     def close(self) -> None:
         """Watch nothing any more."""
         for answer in tuple(self._watched):
@@ -72,11 +82,7 @@ class Attendance:
         task.add_done_callback(self._checks.discard)
 
     async def _desert(self, answer: RunningAnswer) -> None:
-        try:
-            is_read = await self._is_read_elsewhere(answer.question.response_id)
-        except LogError as error:
-            log.warning("attendance_unknown", reason=str(error))
-            is_read = False  # nobody can follow it there now either
+        is_read = await self.is_read(answer)
         if self._timers.pop(answer, None) is None or answer.topic.readers:
             return
         if is_read:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, cast
@@ -20,6 +21,12 @@ from server.storage.response_log import LogError
 from server.storage.store import StoreUnavailableError
 
 log = structlog.get_logger("manicule")
+
+CATCH_UP_S = 2.0
+"""How long a writer may be ahead of its log: a few of the waits that it allows the log."""
+
+MAX_AHEAD = 1000
+"""Events by which a writer may be ahead; what is further off is no position of this answer."""
 
 ResumeResult = Literal["here", "log", "store", "not_found", "bad_position", "unavailable"]
 
@@ -178,18 +185,25 @@ class Resuming:
             raise self._unavailable(response_id, error) from None
 
     async def _will_reach(self, topic: Topic, position: Position) -> bool:
-        """Whether the answer has come as far in the log, or is about to be begun anew.
+        """Whether a position past the log is one that its writer has sent.
 
-        The log may be a look ahead of what this node knows; and a writer that died may have sent
-        more than it had logged.
+        A writer whose log was slow is ahead of it for a moment. One that died ahead of it is
+        followed by another, who begins the answer anew.
         """
-        if topic.has_ended or self._elsewhere is None:
+        if self._elsewhere is None or position.number > topic.last.number + MAX_AHEAD:
             return False
         try:
-            await self._elsewhere.catch_up(topic)
-            return not topic.lacks(position) or await self._elsewhere.is_orphan(topic.response_id)
+            async with asyncio.timeout(CATCH_UP_S):
+                while topic.lacks(position) and not topic.has_ended:
+                    await self._elsewhere.catch_up(topic)
+                    if topic.lacks(position) and await self._elsewhere.is_orphan(topic.response_id):
+                        return True
+                    await asyncio.sleep(CATCH_UP_S / 20)
+        except TimeoutError:
+            return False
         except LogError as error:
             raise self._unavailable(topic.response_id, error) from None
+        return not topic.lacks(position)
 
     async def _from_store(self, response_id: str, position: Position, asker: Asker) -> Resumption:
         try:

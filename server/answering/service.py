@@ -187,6 +187,16 @@ class Answering:
         """Wait until every answer that runs now has ended."""
         await asyncio.gather(*(answer.done.wait() for answer in self.running.values()))
 
+    async def hand_over_all(self) -> None:
+        """Stop every answer: without a word what is read and another node can go on with."""
+        shared = self._machinery.publisher.is_shared
+        for answer in list(self.running.values()):
+            if shared and await self._attendance.is_read(answer):
+                answer.give_up()
+            else:
+                answer.cut_off()
+        await self.wait_for_all()
+
     async def aclose(self) -> None:
         """Stop every answer and wait until each has been recorded."""
         self.stop_all()

@@ -172,8 +172,7 @@ class Node:
             async with asyncio.timeout(within_s):
                 await self.answering.wait_for_all()
         except TimeoutError:
-            self.answering.stop_all()
-            await self.answering.wait_for_all()
+            await self.answering.hand_over_all()
         if self.leave_fleet is not None:
             await self.leave_fleet()
         for connection in tuple(self.connections):

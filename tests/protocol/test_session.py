@@ -116,6 +116,8 @@ def test_a_change_of_resumability_is_announced_once():
     assert own.announce(resumable=own.facts.resumable) == []
     own.close()
     assert own.announce(resumable=not own.facts.resumable) == []
+    stranger = Session(session().facts, needs_token=True)
+    assert stranger.announce(resumable=not stranger.facts.resumable) == []
 
 
 def test_f75_answers_over_the_limit_are_refused_until_one_ends():

@@ -8,7 +8,7 @@ from rig import Listener, Rig, Told, until
 
 from protocol.errors import EventError
 from protocol.positions import BEFORE_ALL, Position
-from server.answering import follower, log_writer
+from server.answering import follower, log_writer, resuming
 from server.answering.topics import NOBODY, reset_frame
 from server.storage.fleet import MemoryFleet
 from server.storage.response_log import Entry, MemoryResponseLog
@@ -21,6 +21,7 @@ def _quick(monkeypatch):
     monkeypatch.setattr(follower, "SILENT_S", 0.05)
     monkeypatch.setattr(follower, "POLL_S", 0.005)
     monkeypatch.setattr(log_writer, "CALM_S", 0.0)
+    monkeypatch.setattr(resuming, "CATCH_UP_S", 0.5)
 
 
 class Shared:
@@ -272,14 +273,34 @@ async def test_f27_what_only_the_dead_node_had_sent_is_reset_for_who_saw_it():
         assert other.frames[0].kind == "response.reset"
 
 
+async def test_f32_a_reader_ahead_of_a_slow_log_is_waited_for():
+    gate = asyncio.Event()
+    shared = Shared()
+    async with shared.node("a", Told("one ", gate, "two")) as one, shared.node("b") as two:
+        listener = one.start()
+        await listener.until(DELTA)
+        id_ = listener.answer.topic.response_id
+        await until(lambda: kind_of_last(shared, id_) == DELTA)
+        shared.log.failing = "slow"
+        gate.set()
+        await listener.end()
+        seen = listener.frames[-2].position
+        shared.log.failing = None
+        found, other = await resume(two, id_, seen)
+        assert found.told.recovered
+        await until(lambda: other.frames)
+        assert other.frames == listener.frames[-1:]
+
+
 async def test_f29_a_position_past_a_living_writers_is_refused():
     shared = Shared()
     async with shared.node("a", Told("a", asyncio.Event())) as one, shared.node("b") as two:
         listener = one.start()
         await listener.until(DELTA)
         id_ = listener.answer.topic.response_id
-        with pytest.raises(EventError) as caught:
-            await two.resuming.open(id_, Position(1, 500), NOBODY)
+        for position in (Position(1, 50), Position(1, 5000), Position(2, 0)):
+            with pytest.raises(EventError) as caught:
+                await two.resuming.open(id_, position, NOBODY)
         assert (caught.value.code, caught.value.param) == ("invalid_event", "starting_after")
 
 
