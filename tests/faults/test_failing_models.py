@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ from server.storage.redis_cooling import RedisCooling
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
 from upstream import TEXTS, Plan, Upstream
+from wire import DELTA, open_client
 
 REQUEST = ModelRequest(system="s", manual="m" * 36, question="q", max_output_tokens=64)
 GENEROUS_S = 20.0
 DOWN = Plan(status=503)
+WHOLE = {"texts": ["A whole ", "answer. "], "stall_after": None, "reset_after": None}
 
 
 @asynccontextmanager
@@ -323,3 +326,61 @@ async def test_f52_no_hedging_when_it_is_off_or_there_is_one_model(others, behin
         events = await ask(chain)
     assert attempts_of(events) == [(1, "first")]
     assert text_of(events) == "slowish"
+
+
+@pytest.mark.parametrize("plan", [Plan(stall_after=2), Plan(reset_after=2)], ids=["stall", "reset"])
+async def test_f43_f44_a_client_of_a_real_server_sees_one_reset_and_can_resume_behind_it(
+    server, plan
+):
+    async with Upstream(plan) as first, Upstream(replace(plan, **WHOLE)) as second:
+        target = await asyncio.to_thread(
+            server,
+            None,
+            "--model",
+            f"openai:gpt-4.1@{first.url}/v1,openai:gpt-4o@{second.url}/v1,extractive",
+            inter_token_timeout_s="1",
+        )
+        async with open_client(target.url) as client:
+            await client.ask(event_id="q")
+            seen = await client.until(DELTA)
+        async with open_client(target.url) as client:
+            id_, at = seen["response_id"], (seen["epoch"], seen["sequence_number"])
+            await client.send("response.resume", response_id=id_, epoch=1, starting_after=at[1])
+            resumed = await client.until("response.resumed")
+            assert (resumed["recovered"], resumed["epoch"]) == (True, 1)
+            done = await client.until("response.completed")
+            events = [e for e in client.seen if "sequence_number" in e]
+    positions = [(e["epoch"], e["sequence_number"]) for e in events]
+    assert positions == sorted(set(positions))
+    assert positions[0] == (1, at[1] + 1)
+    assert [e["type"] for e in events].count("response.reset") == 1
+    second_epoch = [e for e in events if e["epoch"] == 2]
+    assert (second_epoch[0]["type"], second_epoch[0]["sequence_number"]) == (
+        "response.attempt.started",
+        0,
+    )
+    text = "".join(e["delta"] for e in second_epoch if e["type"] == DELTA)
+    final = done["response"]
+    assert text == final["output_text"] == "A whole answer. "
+    assert (final["model"], final["fallback"]) == ("openai:gpt-4o", None)
+    assert final["usage"]["output_tokens"] > 7, "what the first model wrote is billed too"
+    assert final["cost_usd"] > 0
+
+
+async def test_f51_a_client_of_a_real_server_is_told_at_once_and_when_to_come_back(server):
+    async with Upstream(DOWN) as upstream:
+        target = await asyncio.to_thread(
+            server, None, "--model", f"openai:gpt-4.1@{upstream.url}/v1"
+        )
+        async with open_client(target.url) as client:
+            times_s = []
+            for number in range(30):
+                began = time.monotonic()
+                await client.ask(f"How do I change battery {number}?", event_id=f"q{number}")
+                final = await client.final(f"q{number}")
+                assert (final["status"], final["error"]["code"]) == ("failed", "upstream_error")
+                if "retry_after_ms" in final["error"]:
+                    times_s.append(time.monotonic() - began)
+                    assert 0 < final["error"]["retry_after_ms"] <= 16_000
+    assert times_s, "the breaker did not open"
+    assert statistics.median(times_s) < 0.05
