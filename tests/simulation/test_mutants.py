@@ -14,8 +14,11 @@ from simulated_world import World
 from test_answers import cut_once, departure, served_meanwhile, writer_stands_still
 from test_feedback import break_wires, kill_a_node, storm
 from test_manuals import owner_stands_still
+from test_spending import many_questions
+from test_webhooks import nodes_die
 
 from server.answering.follower import POLL_S, Follower
+from server.answering.spending import SpendCapError, Spending
 from server.endpoints.socket import Connection
 from server.feedback import drainer
 from server.feedback.outcomes import Ack
@@ -25,6 +28,7 @@ from server.outbound.addresses import AddressError
 from server.serving import Departure
 from server.storage.leases import RedisLeases
 from server.storage.response_log import MemoryResponseLog
+from server.webhooks.delivering import Deliverer
 
 WITHIN = 60
 """Seeds in which each mistake must show itself."""
@@ -164,6 +168,31 @@ def drain_after_uvicorn(patch):
     patch.setattr(Departure, "_drain", exit_first)
 
 
+def look_then_spend(patch):
+    """The sum is read, and what a call may cost is added afterwards."""
+
+    async def take(self, hold, nano_usd):
+        for account in hold.accounts:
+            total = await self._book.add(account.name, hold.day, 0)
+            if total + nano_usd > account.cap:
+                raise SpendCapError(account.scope, 1000)
+            await self._book.add(account.name, hold.day, nano_usd)
+        hold.nano_usd = nano_usd
+
+    patch.setattr(Spending, "_take", take)
+
+
+def settle_before_sending(patch):
+    """A notice leaves the outbox, and is sent then."""
+    settle = Deliverer._settle
+
+    async def settle_first(self, endpoint, one, loan):
+        await self._outbox.delivered(one.number, loan)
+        return await settle(self, endpoint, one, loan)
+
+    patch.setattr(Deliverer, "_settle", settle_first)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A mistake, and the scenario that some seed must fail because of it."""
@@ -184,6 +213,8 @@ MUTANTS = [
     Mutant(no_fence, writer_stands_still),
     Mutant(no_receive_task, served_meanwhile),
     Mutant(drain_after_uvicorn, departure),
+    Mutant(look_then_spend, many_questions),
+    Mutant(settle_before_sending, nodes_die),
 ]
 
 
@@ -195,4 +226,4 @@ def test_each_mistake_is_found(explore, monkeypatch, mutant):
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_without_the_mistake_the_scenario_holds(explore, mutant):
-    explore(mutant.scenario, WITHIN // 3)
+    explore(mutant.scenario, WITHIN // 6)
