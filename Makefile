@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test conformance lint format lock web web-check monitoring manifests demo-manuals clean \
-	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-feedback bench-exports bench-rollups
+	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-resume bench-feedback bench-exports bench-rollups
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -76,6 +76,9 @@ bench-extraction: $(VENV)/.dev ## Pages per second of PDF extraction
 
 bench-warm: $(VENV)/.dev ## First-token latency of a warm question against reading directly
 	$(BIN)/python -m benchmarks.warm_question $(ARGS)
+
+bench-resume: $(VENV)/.dev ## Going on with answers on another node, and what their log costs
+	$(BIN)/python -m benchmarks.resume $(ARGS)
 
 bench-feedback: $(VENV)/.dev ## Acknowledged judgements per second against the store's own limit
 	$(BIN)/python -m benchmarks.feedback $(ARGS)

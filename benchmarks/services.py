@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,3 +41,34 @@ def postgres(url: str = "") -> Iterator[str]:
         return
     with postgres_server() as server:
         yield server.url
+
+
+@contextmanager
+def redis_log() -> Iterator[int]:
+    """Start a Redis that is fit to be a log (no eviction, append-only file); give its port."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        raise SystemExit("needs redis-server on the PATH (Debian: apt install redis-server)")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    with tempfile.TemporaryDirectory() as folder:
+        command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
+        command += ["--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            _await_port(port)
+            yield port
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _await_port(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                return
+        except OSError:
+            time.sleep(0.02)
+    raise SystemExit("Redis did not start")

@@ -184,16 +184,6 @@ async def test_a_client_that_left_with_its_question_stops_the_answer():
         await until(lambda: not rig.answering.running)
 
 
-async def test_there_is_no_log_to_resume_from():
-    async with Rig() as rig, serving(rig) as url, http(url) as client:
-        response = await client.get("/v1/responses/resp_x/events", headers={"Last-Event-ID": "1-3"})
-        assert response.status_code == 404
-        error = response.json()["error"]
-        assert error["code"] == "response_not_found"
-        assert error["response_id"] == "resp_x"
-        assert "ask the question again" in error["message"]
-
-
 async def test_other_methods_and_paths_are_plain_refusals():
     async with Rig() as rig, serving(rig) as url, http(url) as client:
         assert (await client.get("/v1/responses")).status_code == 405

@@ -1,0 +1,272 @@
+"""What it takes to go on with an answer on another node, and what keeping a log of it costs.
+
+Two nodes share a log on a real Redis. Resumed on the other node is compared with resumed on the
+node that writes and with asking anew; a server with a log with one without, under the same load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import websockets
+
+from benchmarks.harness import ROOT, connect, percentile, print_table
+from benchmarks.services import redis_log
+
+RATE = 50
+DELTA = "response.output_text.delta"
+ENDS = ("response.completed", "response.failed", "response.incomplete", "response.cancelled")
+
+
+@dataclass
+class Node:
+    """One server process and where it listens."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def node(log_url: str, script: str) -> Iterator[Node]:
+    with tempfile.TemporaryDirectory() as folder:
+        env = {
+            **os.environ,
+            "MANICULE_LOG_URL": log_url,
+            "MANICULE_SECRET_KEY": "benchmark" * 4,
+            "MANICULE_MODEL": f"scripted:{script}",
+            "MANICULE_REQUESTS_PER_MINUTE": "1000000",
+            "MANICULE_MAX_CONCURRENT_RESPONSES": "1000",
+            "MANICULE_MAX_RESPONSES_PER_CLIENT": "100000",
+            "MANICULE_MODEL_CONCURRENCY": "10000",
+            "MANICULE_WARM_MANUALS": "1",
+            "MANICULE_DATA_DIR": folder,
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "server", "serve", "--port", "0"],
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if "http://" in line:
+                    address = line[line.index("http://") :].split()[0].rstrip('"},')
+                    yield Node(process, address.replace("http", "ws", 1) + "/ws")
+                    return
+            raise SystemExit("a server did not start")
+        finally:
+            process.kill()
+            process.wait()
+
+
+@dataclass
+class Reader:
+    """One answer as a client has it: where it is, and when what came."""
+
+    socket: websockets.ClientConnection
+    id: str = ""
+    position: tuple[int, int] = (1, -1)
+    chars: int = 0
+    times: dict[str, float] = field(default_factory=dict)
+
+    async def ask(self, product_id: str, number: int) -> None:
+        """Ask a question that nobody has asked."""
+        event = {
+            "type": "response.create",
+            "product_id": product_id,
+            "input": f"How do I clean part {number} of it?",
+        }
+        self.times["asked"] = time.perf_counter()
+        await self.socket.send(json.dumps(event))
+
+    async def resume(self, other: Reader) -> None:
+        """Go on where another reader stopped."""
+        epoch, number = other.position
+        self.id, self.position = other.id, other.position
+        self.times["asked"] = time.perf_counter()
+        await self.socket.send(
+            json.dumps(
+                {
+                    "type": "response.resume",
+                    "response_id": self.id,
+                    "epoch": epoch,
+                    "starting_after": number,
+                }
+            )
+        )
+
+    async def until(self, *kinds: str, deltas: int = 1) -> str:
+        """Read on to the first event of these kinds; return it."""
+        while True:
+            event = json.loads(await self.socket.recv())
+            kind = event["type"]
+            if kind == "error":
+                raise SystemExit(f"the server refused: {event}")
+            if "sequence_number" in event:
+                position = (event["epoch"], event["sequence_number"])
+                if position <= self.position:
+                    raise SystemExit(f"{kind} at {position} came after {self.position}")
+                self.position, self.id = position, event["response_id"]
+                self.chars += len(event.get("delta", ""))
+            self.times.setdefault(kind, time.perf_counter())
+            if kind in kinds:
+                deltas -= 1
+                if deltas <= 0:
+                    return kind
+
+
+def ms(values: Sequence[float]) -> list[str]:
+    return [f"{percentile(values, share) * 1000:.1f}" for share in (0.5, 0.95, 0.99)]
+
+
+async def first_product(url: str) -> str:
+    async with connect(url) as socket:
+        await socket.recv()
+        await socket.send(json.dumps({"type": "catalog.search", "query": "a"}))
+        return str(json.loads(await socket.recv())["products"][0]["id"])
+
+
+@contextlib.asynccontextmanager
+async def readers(url: str, number: int):
+    async with contextlib.AsyncExitStack() as stack:
+        opened = []
+        for _ in range(number):
+            socket = await stack.enter_async_context(connect(url))
+            await socket.recv()
+            opened.append(Reader(socket))
+        yield opened
+
+
+async def measure_resume(one: Node, two: Node, streams: int) -> list[list[str]]:
+    """Seconds from the request to the first event after it, in three ways."""
+    product = await first_product(one.url)
+    rows = []
+    for name, target in (("on the other node", two), ("on the node that writes it", one)):
+        async with readers(one.url, streams) as first, readers(target.url, streams) as second:
+            await asyncio.gather(*(r.ask(product, i) for i, r in enumerate(first)))
+            await asyncio.gather(*(r.until(DELTA, deltas=5) for r in first))
+            for reader in first:
+                await reader.socket.close()
+            took = []
+            for old, new in zip(first, second, strict=True):
+                await new.resume(old)
+                await new.until(DELTA)
+                took.append(new.times[DELTA] - new.times["asked"])
+            ends = await asyncio.gather(*(r.until(*ENDS) for r in second))
+        rows.append([f"resume {name}", *ms(took), f"{ends.count(ENDS[0])} of {streams} whole"])
+    async with readers(two.url, streams) as anew:
+        for number, reader in enumerate(anew):
+            await reader.ask(product, number + 10_000)
+        await asyncio.gather(*(r.until(DELTA, deltas=6) for r in anew))
+        took = [reader.times[DELTA] - reader.times["asked"] for reader in anew]
+    rows.append(["ask anew: first delta, all at once", *ms(took), "without what was read"])
+    return rows
+
+
+async def measure_kill(log_url: str, script: str, streams: int) -> list[list[str]]:
+    """Seconds from kill -9 of the writing node until its answers go on elsewhere."""
+    with node(log_url, script) as one, node(log_url, script) as two:
+        product = await first_product(one.url)
+        async with readers(one.url, streams) as first, readers(two.url, streams) as second:
+            await asyncio.gather(*(r.ask(product, i) for i, r in enumerate(first)))
+            await asyncio.gather(*(r.until(DELTA, deltas=5) for r in first))
+            one.process.send_signal(signal.SIGKILL)
+            killed = time.perf_counter()
+            await asyncio.gather(*(new.resume(old) for old, new in zip(first, second, strict=True)))
+            await asyncio.gather(*(r.until("response.attempt.started") for r in second))
+            took = [r.times["response.attempt.started"] - killed for r in second]
+            ends = await asyncio.gather(*(r.until(*ENDS) for r in second))
+    whole = f"{ends.count(ENDS[0])} of {streams} whole, all going on after {max(took):.1f} s"
+    return [[f"kill -9 under {streams} streams: goes on elsewhere", *ms(took), whole]]
+
+
+async def measure_cost(log_url: str, streams: int, rounds: int) -> list[list[str]]:
+    """Processor time of the server for a token, with a log and without, by turns."""
+    tokens = RATE * 4
+    script = json.dumps([{"tokens": tokens, "rate_per_s": RATE}])
+    used: dict[str, list[float]] = {"": [], log_url: []}
+    for _ in range(rounds):
+        for url, found in used.items():
+            with node(url, script) as server:
+                product = await first_product(server.url)
+                async with readers(server.url, streams) as opened:
+                    before = server.cpu_s
+                    await asyncio.gather(*(r.ask(product, i) for i, r in enumerate(opened)))
+                    await asyncio.gather(*(r.until(*ENDS) for r in opened))
+                    found.append((server.cpu_s - before) / (streams * tokens) * 1e6)
+    without, logged = statistics.median(used[""]), statistics.median(used[log_url])
+    return [
+        [
+            f"server time for a token, {streams} streams",
+            f"{without:.0f} µs without",
+            f"{logged:.0f} µs with",
+            f"{logged / without:.2f} times",
+            f"median of {rounds}, min {min(used[log_url]):.0f}, max {max(used[log_url]):.0f}",
+        ]
+    ]
+
+
+def measure_bytes(redis: list[str]) -> list[list[str]]:
+    """Memory of the streams that the runs left in Redis."""
+    keys = subprocess.check_output([*redis, "--scan", "--pattern", "manicule:answer:*"], text=True)
+    sizes = [
+        int(subprocess.check_output([*redis, "memory", "usage", key, "samples", "0"], text=True))
+        for key in keys.split()[:50]
+    ]
+    return [
+        [
+            "memory of one answer in Redis, KiB",
+            f"{statistics.median(sizes) / 1024:.1f}",
+            f"{percentile(sizes, 0.95) / 1024:.1f}",
+            f"{max(sizes) / 1024:.1f}",
+            f"{len(sizes)} answers of {RATE * 6} words",
+        ]
+    ]
+
+
+async def measure(options: argparse.Namespace) -> list[list[str]]:
+    script = json.dumps([{"tokens": RATE * 6, "rate_per_s": RATE}])
+    with redis_log() as port:
+        url = f"redis://127.0.0.1:{port}/0"
+        with node(url, script) as one, node(url, script) as two:
+            rows = await measure_resume(one, two, options.streams)
+        rows += await measure_kill(url, script, options.streams)
+        rows += measure_bytes(["redis-cli", "-p", str(port)])
+        rows += await measure_cost(url, options.streams, options.rounds)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, default=200, help="answers at a time (200)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the cost (3)")
+    options = parser.parse_args()
+    rows = asyncio.run(measure(options))
+    columns = ("what", "p50 ms", "p95 ms", "p99 ms", "note")
+    print_table(f"Going on elsewhere, {options.streams} answers at {RATE} words/s", columns, rows)
+
+
+if __name__ == "__main__":
+    main()
