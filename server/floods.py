@@ -46,6 +46,9 @@ class CountingProtocol(SocketProtocol):
 
     def _close_for_flood(self) -> None:
         self._is_flooded = True
+        if not self.handshake_complete:  # no close frame may come before the server has agreed
+            self.transport.abort()
+            return
         self.stop_keepalive()
         self.conn.fail(CloseCode.RATE, "too many frames")
         self.transport.write(b"".join(self.conn.data_to_send()))

@@ -153,6 +153,11 @@ def asked_by(event: ResponseCreate, principal: Principal | None) -> ResponseCrea
     return structs.replace(event, user_id=principal.user_id)
 
 
+def client_of(principal: Principal | None) -> str:
+    """Return what limits count as one: a key, or a person of a tenant; "" for nobody by name."""
+    return f"{principal.tenant}/{principal.name}" if principal and principal.name else ""
+
+
 def asker_of(principal: Principal | None) -> Asker:
     """Return whose the answers of this principal are."""
     return Asker(principal.name, principal.tenant) if principal is not None else NOBODY

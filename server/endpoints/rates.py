@@ -7,7 +7,7 @@ import time
 
 from protocol.errors import EventError
 from protocol.events import RateLimitsUpdated
-from server.endpoints.principals import Principal
+from server.endpoints.principals import Principal, client_of
 from server.storage.rate_limits import MemoryRateLimits, Rate, RateLimits, Verdict
 
 REQUESTS_PER_MINUTE = 3000  # 50 a second; a bulk of 500 judgements is one request
@@ -36,7 +36,7 @@ class Rates:
 
     async def take_request(self, principal: Principal | None, address: str) -> None:
         """Count one HTTP request; raises `EventError("rate_limited")` beyond."""
-        who = _user(principal) or f"address/{address}"
+        who = client_of(principal) or f"address/{address}"
         verdict = await self._limits.take([Rate(f"requests/{who}", self._requests)])
         if verdict is not None and verdict.retry_after_s:
             raise EventError(
@@ -48,7 +48,7 @@ class Rates:
     async def take_question(self, principal: Principal | None, address: str) -> Verdict | None:
         """Count one question; the verdict is None where no limit holds. See `refusal`."""
         tenant = principal.tenant if principal else ""
-        names = {"user": _user(principal), "tenant": tenant, "address": address}
+        names = {"user": client_of(principal), "tenant": tenant, "address": address}
         return await self._limits.take(
             [
                 Rate(f"{scope}/{names[scope]}", per_minute)
@@ -79,10 +79,6 @@ def least_left(own: RateLimitsUpdated, verdict: Verdict | None) -> RateLimitsUpd
         remaining=verdict.remaining,
         reset_ms=_ms(verdict.reset_s),
     )
-
-
-def _user(principal: Principal | None) -> str:
-    return f"{principal.tenant}/{principal.name}" if principal and principal.name else ""
 
 
 def _ms(seconds: float) -> int:

@@ -1,6 +1,7 @@
 """The queue in front of the models: slots, places, what those who wait are told."""
 
 import asyncio
+import random
 
 import pytest
 from rig import WAIT_S, Rig, Told, kind, until
@@ -11,7 +12,7 @@ from server.answering.admission import (
     Admission,
     Standing,
 )
-from server.answering.fair_queue import OVERDUE_S
+from server.answering.fair_queue import OVERDUE_S, PRIORITIES
 from server.telemetry.metrics import Metrics
 
 
@@ -193,6 +194,39 @@ async def test_f107_a_critical_one_starts_with_the_next_slot_and_low_within_a_mi
     running.leave()
     assert not critical.is_waiting
     assert all(place.is_waiting for place in flood)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_no_slot_is_lost_or_given_twice_whatever_comes_and_goes(make, clock, seed):
+    dice = random.Random(seed)
+    slots, bound = dice.randint(1, 4), dice.randint(0, 6)
+    admission = make(slots=slots, max_waiting=bound)
+    inside = []
+    for _ in range(1000):
+        clock.now += dice.choice((0, 0.1, 30))
+        what = dice.random()
+        if what < 0.5:
+            standing = Standing(dice.choice("abc"), dice.choice(PRIORITIES))
+            try:
+                inside.append(admission.enter(standing))
+            except EventError:
+                waiting = [one.waiter for one in inside if one.is_waiting]
+                assert len([w for w in waiting if w.priority == standing.priority]) >= bound
+        elif what < 0.6 and inside:
+            dice.choice(inside).press(dice.choice(PRIORITIES))
+        elif inside:
+            place = inside.pop(dice.randrange(len(inside)))
+            place.leave()
+            place.leave()
+        waiting = [place for place in inside if place.is_waiting]
+        assert len(inside) - len(waiting) == min(slots, len(inside))
+        assert gauge(admission, "model_calls_running") == len(inside) - len(waiting)
+        if dice.random() < 0.1:
+            admission._tell_positions()
+            assert sorted(place.position for place in waiting) == list(range(1, len(waiting) + 1))
+    for place in inside:
+        place.leave()
+    assert gauge(admission, "model_calls_running") == 0
 
 
 async def test_a_question_waits_its_turn_and_says_where_it_stands():

@@ -29,8 +29,8 @@ def asked(priority=None):
     ],
 )
 def test_a_class_is_asked_for_and_granted_as_far_as_the_role_goes(role, wish, granted):
-    standing = standing_of(asked(wish), Principal("key", role), "sess_1")
-    assert (standing.client, standing.priority) == ("key", granted)
+    standing = standing_of(asked(wish), Principal("key", role, "acme"), "sess_1")
+    assert (standing.client, standing.priority) == ("acme/key", granted)
 
 
 @pytest.mark.parametrize("principal", [OPERATOR, None])
