@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 
 import structlog
@@ -13,6 +14,7 @@ import uvicorn
 from starlette.concurrency import run_in_threadpool
 
 from server.app import build_app, open_node
+from server.config.read import SettingsError
 from server.config.settings import Settings
 from server.deadlines import CLOSE_TIMEOUT_S, HEAD_S, HttpProtocol
 from server.endpoints.node import Node
@@ -61,6 +63,20 @@ def _listen(host: str, port: int, choice: str) -> socket.socket:
         ) from None
     sock.setblocking(False)
     return sock
+
+
+def check_tls(settings: Settings) -> None:
+    """Look at certificate and key before anything is opened; raises `SettingsError`."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as error:  # of ssl too
+        reason = getattr(error, "reason", None) or error.strerror or "cannot be used"
+        raise SettingsError(
+            [f"MANICULE_TLS_CERTIFICATE: {certificate} and {key}: {reason}. Give both as PEM."]
+        ) from None
 
 
 def address_of(sock: socket.socket, scheme: str = "http") -> str:

@@ -20,6 +20,7 @@ from server.cli.options import (
     EnvFile,
     Host,
     Insecure,
+    KeyFile,
     LogUrl,
     Manuals,
     ModelChain,
@@ -29,6 +30,7 @@ from server.cli.options import (
     Url,
     Workers,
     fail,
+    read_key,
     read_options,
 )
 from server.cli.webhook_commands import webhooks_app
@@ -131,6 +133,7 @@ def ask(
     language: Annotated[
         str | None, typer.Option(help="Language of the answer, such as en, fr or de-CH.")
     ] = None,
+    key_file: KeyFile = None,
     json: Annotated[bool, typer.Option("--json", help="Print each event as a line.")] = False,
 ) -> None:
     """Ask a running server about a product; the answer appears as it is written.
@@ -150,7 +153,9 @@ def ask(
 
     if not question.strip():
         raise typer.BadParameter("write a question", param_hint="QUESTION")
-    raise typer.Exit(run_ask(Question(question, product, url, scenario, language, json)))
+    raise typer.Exit(
+        run_ask(Question(question, product, url, scenario, language, json, read_key(key_file)))
+    )
 
 
 @app.command()
@@ -158,6 +163,7 @@ def search(
     query: Annotated[list[str], typer.Argument(help="Words of a product's name, nearly.")],
     url: Url = DEFAULT_URL,
     limit: Annotated[int, typer.Option(min=1, max=50, help="Most products shown.")] = 8,
+    key_file: KeyFile = None,
     json: Annotated[bool, typer.Option("--json", help="Print each product as a line.")] = False,
 ) -> None:
     """Search the products of a running server.
@@ -168,7 +174,9 @@ def search(
     """
     from server.cli.ask import run_search
 
-    raise typer.Exit(run_search(" ".join(query)[:200], url, limit, as_json=json))
+    raise typer.Exit(
+        run_search(" ".join(query)[:200], url, limit, as_json=json, key=read_key(key_file))
+    )
 
 
 @app.command()

@@ -43,6 +43,7 @@ class Question:
     scenario: str | None = None
     language: str | None = None
     as_json: bool = False
+    key: str | None = None
 
 
 class UnclearProductError(Exception):
@@ -54,9 +55,9 @@ def run_ask(question: Question) -> int:
     return _run(_ask(question))
 
 
-def run_search(query: str, url: str, limit: int, *, as_json: bool) -> int:
+def run_search(query: str, url: str, limit: int, *, as_json: bool, key: str | None = None) -> int:
     """Search the server's catalog and print what is found; returns the exit code."""
-    return _run(_search(query, url, limit, as_json))
+    return _run(_search(query, url, limit, as_json, key))
 
 
 def _run(coroutine: object) -> int:
@@ -85,7 +86,7 @@ def _complain(error: Exception, code: int) -> int:
 
 async def _ask(question: Question) -> int:
     out = Console(highlight=False, soft_wrap=True)
-    async with manicule.connect(question.url) as client:
+    async with manicule.connect(question.url, token=question.key) as client:
         product = await find_product(client, question.product)
         if not question.as_json:
             name = one_line(f"{product.get('brand', '')} {product.get('name', '')}")
@@ -175,8 +176,8 @@ def _progress_console() -> Console | None:
     return console if console.is_terminal and not console.is_dumb_terminal else None
 
 
-async def _search(query: str, url: str, limit: int, as_json: bool) -> int:
-    async with manicule.connect(url) as client:
+async def _search(query: str, url: str, limit: int, as_json: bool, key: str | None) -> int:
+    async with manicule.connect(url, token=key) as client:
         found = await _find(client, query, limit)
     out = Console(highlight=False, soft_wrap=True)
     for product in found:

@@ -30,7 +30,15 @@ from server.llm.chain import ChainError
 from server.llm.prices import PriceTableError
 from server.manuals.products import CatalogError
 from server.plan import Plan, make_plan
-from server.serving import FatalError, ListenError, address_of, listen, listen_for_metrics, serve
+from server.serving import (
+    FatalError,
+    ListenError,
+    address_of,
+    check_tls,
+    listen,
+    listen_for_metrics,
+    serve,
+)
 from server.storage.checks import check_cache, check_log
 from server.storage.migrating import MigrationError
 from server.storage.store import StoreUnavailableError
@@ -50,6 +58,7 @@ def run_server(settings: Settings) -> int:
     configure_logs(settings.log_level, log_form(settings))
     try:
         plan = make_plan(settings)
+        check_tls(settings)
         socks = [sock for sock in (listen(settings), listen_for_metrics(settings)) if sock]
     except (CatalogError, PromptError, SettingsError, WebhookError) as error:
         return _complain(error.problems, CONFIGURATION)

@@ -62,6 +62,12 @@ PromptsDir = Annotated[
 ]
 
 
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with an API key or token, for a server that wants one.", metavar="FILE"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Tenant = Annotated[str, typer.Option(help="Tenant, where API keys name one.", metavar="T")]
@@ -87,6 +93,20 @@ def read_options(words: Mapping[str, Any]) -> Settings:
 def now_ms() -> int:
     """Return the time, in Unix milliseconds."""
     return int(time.time() * 1000)
+
+
+def read_key(file: Path | None) -> str | None:
+    """Return the key in the file; ends the command when it cannot be read."""
+    if file is None:
+        return None
+    try:
+        key = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        fail((f"--key-file: {file} cannot be read ({reason}).",), USAGE)
+    if not key or "\n" in key:
+        fail((f"--key-file: {file} must hold one line, the key.",), USAGE)
+    return key.rpartition(":")[2]
 
 
 def fail(problems: tuple[str, ...], code: int) -> NoReturn:

@@ -49,6 +49,15 @@ def assert_one_clear_line(done: subprocess.CompletedProcess[str], *words: str) -
         ({"MANICULE_MODEL": "scripted:none.json"}, ("none.json",)),
         ({"MANICULE_PRICES": "none.toml"}, ("none.toml",)),
         ({"MANICULE_DATA_DIR": "/dev/null/x"}, ("/dev/null", "Check the path")),
+        ({"MANICULE_API_KEYS_FILE": "none"}, ("none", "No such file", "Check the path")),
+        ({"MANICULE_JWKS_FILE": "/dev/null"}, ("/dev/null", "no JWKS")),
+        ({"MANICULE_REVOKED_FILE": "none"}, ("none", "No such file")),
+        ({"MANICULE_HOSTS": "https://x"}, ("MANICULE_HOSTS", "no host name")),
+        ({"MANICULE_TLS_KEY": "key.pem"}, ("MANICULE_TLS_CERTIFICATE", "Set both")),
+        (
+            {"MANICULE_TLS_KEY": "/dev/null", "MANICULE_TLS_CERTIFICATE": "/dev/null"},
+            ("MANICULE_TLS_CERTIFICATE", "PEM"),
+        ),
     ],
 )
 def test_f88_a_configuration_error_ends_the_start(tmp_path: Path, env, words):

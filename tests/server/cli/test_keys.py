@@ -1,5 +1,7 @@
 """`manicule keys` and `manicule token`: what they print lets people in."""
 
+import asyncio
+
 import pytest
 from typer.testing import CliRunner
 
@@ -62,3 +64,26 @@ def test_a_token_is_made_for_the_audience_and_issuer_of_the_settings():
 def test_without_a_fit_secret_there_is_no_token(secret):
     result = run("token", "--sub", "ada", MANICULE_JWT_SECRET=secret)
     assert result.exit_code == 2
+
+
+async def test_the_command_line_signs_in_with_a_key_from_a_file(manicule, start, tmp_path):
+    (tmp_path / "keys").write_text(run("keys", "new").output)
+    (tmp_path / "wrong").write_text(run("keys", "new").output)
+    (tmp_path / "empty").write_text("")
+    async with start("serve", "--port", "0", MANICULE_API_KEYS_FILE="keys") as process:
+        async with asyncio.timeout(60):
+            said = b""
+            while b"socket" not in said:
+                said = await process.stdout.readline()
+        words = ("search", "od 12", "--url", said.split()[1].decode())
+        done = await manicule(*words, "--key-file", "keys")
+        assert (done.code, done.err) == (0, "")
+        assert "orrinfeld-od-12" in done.out
+        for more in ((), ("--key-file", "wrong")):
+            refused = await manicule(*words, *more)
+            assert refused.code == 1
+            assert "token" in refused.err
+        for file, why in (("none", "No such file"), ("empty", "one line")):
+            done = await manicule(*words, "--key-file", file)
+            assert done.code == 2
+            assert why in done.err
