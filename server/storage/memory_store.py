@@ -7,7 +7,7 @@ checking rows with the same function.
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -39,6 +39,7 @@ from server.storage.store import (
     StoreUnavailableError,
     Tally,
 )
+from server.storage.superseding import decisions_of, oldest_id, replaced
 from server.storage.tallies import DAY_MS, DIMENSIONS, merge
 
 MAX_INTEGER = 2**63 - 1
@@ -91,6 +92,8 @@ class MemoryStore:
             if key in self._feedback
         }
         self._feedback |= new_feedback
+        for key in self._replaced_by(new_feedback.values()):
+            self._feedback[key] = structs.replace(self._feedback[key], weight=0.0)
         self.outbox.add(self.announcer.of_rows(list(new_feedback.values())))
         self._interactions |= new_interactions
         inserted = {(True, *key) for key in new_feedback}
@@ -228,6 +231,14 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Be unavailable from now on."""
         self._is_open = False
+
+    def _replaced_by(self, new: Iterable[FeedbackRow]) -> list[Key]:
+        decisions = decisions_of(new)
+        if not decisions:
+            return []
+        subjects, oldest = {one.subject for one in decisions}, oldest_id(decisions)
+        there = decisions_of(row for row in self._feedback.values() if row.event_id >= oldest)
+        return replaced(one for one in {*there, *decisions} if one.subject in subjects)
 
     def _require_open(self) -> None:
         if not self._is_open:

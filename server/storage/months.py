@@ -41,7 +41,7 @@ class Month:
     @property
     def id_range(self) -> tuple[str, str]:
         """The least UUID of the month and that of the next one."""
-        return _least_id(self.start_ms), _least_id(self.plus(1).start_ms)
+        return least_id(self.start_ms), least_id(self.plus(1).start_ms)
 
     def __str__(self) -> str:
         return f"{self.year:04}-{self.month:02}"
@@ -57,6 +57,7 @@ def month_of_id(event_id: str) -> Month | None:
         return None
 
 
-def _least_id(unix_ms: int) -> str:
+def least_id(unix_ms: int) -> str:
+    """Return the least UUID that begins with a time."""
     digits = f"{min(unix_ms, LAST_MS - 1):012x}"
     return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"

@@ -36,6 +36,7 @@ from server.storage.postgres_outbox import PostgresOutbox, add_notices
 from server.storage.postgres_partitions import Partitions
 from server.storage.postgres_pool import PostgresPool
 from server.storage.postgres_spans import count, sum_up
+from server.storage.postgres_superseding import withdraw
 from server.storage.postgres_types import SHARDS, unnest
 from server.storage.postgres_upkeep import PostgresChores, drop_erased, forget_erasures
 from server.storage.records import AnyRow, DeadLetter, FeedbackRow, InteractionRow, Written
@@ -226,7 +227,7 @@ async def _insert_feedback(
         hashes = await connection.fetch(_PAYLOAD_HASHES, ids, tenants)
         kept = {(str(event_id), tenant): sha256 for event_id, tenant, sha256 in hashes}
     if new:
-        added = roll_ups(new)
+        added = roll_ups(new, await withdraw(connection, new))
         days = zip(*days_changed(added), strict=True)
         await connection.execute(_ADD_ROLL_UPS, *zip(*added, strict=True), *days)
     return new, kept

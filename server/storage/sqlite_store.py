@@ -28,6 +28,7 @@ from server.storage.sqlite_letters import drop_letters, erase, letters, put_lett
 from server.storage.sqlite_migrating import migrate
 from server.storage.sqlite_outbox import SqliteOutbox, add_notices
 from server.storage.sqlite_spans import count, sum_up
+from server.storage.sqlite_superseding import withdraw
 from server.storage.sqlite_thread import BUSY_S, SqliteThread, in_transaction
 from server.storage.sqlite_upkeep import SqliteChores, forget_erasures, read_erased
 from server.storage.store import PAGE_ROWS, Archive, Filter, GroupBy, Judged, Tally
@@ -203,7 +204,7 @@ def _write(
                 continue
             if connection.execute(_INSERT_INTERACTION, values).rowcount:
                 inserted.add(mark(answer))
-        added = roll_ups(new)
+        added = roll_ups(new, withdraw(connection, new))
         connection.executemany(_ADD_ROLL_UP, added)
         connection.executemany(_NOTE_CHANGE, days_changed(added))
         add_notices(connection, announcer.of_rows(new))

@@ -120,6 +120,9 @@ class Store(Protocol):
     async def write(self, rows: Sequence[AnyRow]) -> list[Written]:
         """Store all rows in one durable transaction, roll-ups with them; one result per row.
 
+        Of the decisions of one person on the same answer or item the last one received counts; the
+        others get the weight 0, which takes them out of the roll-ups too.
+
         A row about a person who was erased after it was received is not stored; it counts as a
         duplicate of one that is gone.
 

@@ -48,17 +48,18 @@ ROLL_UP_COLUMNS = (
 _roll_up_fields = attrgetter("tenant", "action", *DIMENSIONS)
 
 
-def roll_ups(rows: Iterable[FeedbackRow]) -> list[Values]:
+def roll_ups(rows: Iterable[FeedbackRow], withdrawn: Iterable[FeedbackRow] = ()) -> list[Values]:
     """Return what the rows add to the roll-ups: values of `ROLL_UP_COLUMNS`, ordered by key.
 
+    What is `withdrawn` was added before, or is here, and takes its weight out again.
     The key stands for the dimensions, whose texts may be too long for an index. The order is the
     same for all writers, so that two of them never wait for each other in a circle.
     """
     sums: dict[Values, list[float]] = {}
     for row in rows:
-        texts = tuple(value or "" for value in _roll_up_fields(row))
-        key = (row.received_at // DAY_MS, *texts, confidence_bin(row.confidence))
-        add(sums, key, 1, row.weight, row.score or 0)
+        add(sums, _roll_up_of(row), 1, row.weight, row.score or 0)
+    for row in withdrawn:
+        add(sums, _roll_up_of(row), 0, -row.weight, 0)
     coarse: dict[Values, list[float]] = {}
     for (day, tenant, action, *values), total in sums.items():
         add(coarse, (TOGETHER, day, tenant, action, None), *total)
@@ -71,6 +72,11 @@ def roll_ups(rows: Iterable[FeedbackRow]) -> list[Values]:
             kept[level - 1] = value
         made.append(_roll_up(level, day, [tenant, action, *kept], total))
     return sorted(made, key=lambda values: values[:3])
+
+
+def _roll_up_of(row: FeedbackRow) -> Values:
+    texts = tuple(value or "" for value in _roll_up_fields(row))
+    return (row.received_at // DAY_MS, *texts, confidence_bin(row.confidence))
 
 
 def add(

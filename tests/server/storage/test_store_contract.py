@@ -92,7 +92,12 @@ async def test_keeps_any_row(store, rows, answers):
     results = await store.write([*rows, *answers])
     for row, result in zip(rows, results, strict=False):
         if result == "inserted":
-            assert row in await store.feedback_of(row.response_id, row.tenant)
+            kept = await store.feedback_of(row.response_id, row.tenant)
+            # A later decision of the same person takes the weight of an earlier one.
+            assert row in [changed(one, weight=row.weight) for one in kept]
+            assert all(
+                one.weight in (0, row.weight) for one in kept if one.event_id == row.event_id
+            )
     for answer, result in zip(answers, results[len(rows) :], strict=True):
         if result == "inserted":
             assert await store.interaction(answer.response_id, answer.tenant) == answer

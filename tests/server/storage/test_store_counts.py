@@ -45,7 +45,10 @@ async def test_streams_judgements_with_their_interactions(store):
 
 async def test_a_stream_goes_on_while_rows_arrive_and_go(store):
     rows = sorted(
-        (judgement(user_id="u" if n % 2 else None) for n in range(3 * PAGE_ROWS)),
+        (
+            judgement(user_id="u" if n % 2 else None, response_id=f"r{n}")
+            for n in range(3 * PAGE_ROWS)
+        ),
         key=lambda row: row.event_id,
     )
     await store.write(rows)

@@ -1,0 +1,49 @@
+"""Decisions that later ones replace, in a PostgreSQL store.
+
+Two nodes that withdraw the same decision wait for each other, and the second finds its weight gone.
+Only when a person's first two decisions are committed by two nodes within the same few
+milliseconds, neither sees the other, and both count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg  # type: ignore[import-untyped]
+
+from server.storage.columns import FEEDBACK_SELECT, feedback_row
+from server.storage.records import DECIDED, FeedbackRow
+from server.storage.superseding import Decision, decisions_of, oldest_id, replaced
+
+_FIND = (
+    f"SELECT {', '.join('f.' + name for name in Decision._fields)} FROM feedback f"  # noqa: S608 - our own names
+    " JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[], $3::text[])) AS k"
+    " (response_id, tenant, user_id) USING (response_id, tenant, user_id)"
+    " WHERE f.event_id >= $4::uuid AND f.weight > 0"
+    f" AND f.action IN ({', '.join(repr(action) for action in DECIDED)})"
+)
+_WITHDRAW = (
+    f"WITH old AS (SELECT {FEEDBACK_SELECT} FROM feedback WHERE weight > 0"  # noqa: S608
+    " AND (event_id, tenant) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))"
+    " ORDER BY event_id, tenant FOR UPDATE),"
+    " gone AS (UPDATE feedback f SET weight = 0 FROM old"
+    " WHERE f.event_id = old.event_id AND f.tenant = old.tenant) SELECT * FROM old"
+)
+
+
+async def withdraw(connection: asyncpg.Connection, new: Sequence[FeedbackRow]) -> list[FeedbackRow]:
+    """Set the weight of what the new rows replace, or what replaces them, to 0.
+
+    Returns these rows with the weight they had. Part of the transaction that wrote the new ones.
+    """
+    decisions = decisions_of(new)
+    if not decisions:
+        return []
+    about = [(one.response_id, one.tenant, one.user_id) for one in decisions]
+    found = await connection.fetch(_FIND, *zip(*about, strict=True), oldest_id(decisions))
+    there = {Decision(str(event_id), *values) for event_id, *values in found}
+    gone = replaced({*there, *decisions})
+    if not gone:
+        return []
+    read = await connection.fetch(_WITHDRAW, *zip(*gone, strict=True))
+    return [feedback_row(tuple(one)) for one in read]
