@@ -103,7 +103,8 @@ def stats(
 ) -> None:
     """Show how answers were judged: counts, acceptance with its interval, and the trend.
 
-    Acceptance is (accepted + modified) / decided; scores and dismissals decide nothing. Intervals
+    Acceptance is (accepted + modified) / decided; scores and dismissals decide nothing, and of a
+    person's decisions on the same thing the last one counts. Intervals
     are 95 % (Wilson). Under 20 decided events no rate is given, but the reason. Without --since
     counts are of all time and the trend of the last 30 days.
 

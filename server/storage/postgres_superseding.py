@@ -1,8 +1,8 @@
 """Decisions that later ones replace, in a PostgreSQL store.
 
 Two nodes that withdraw the same decision wait for each other, and the second finds its weight gone.
-Only when a person's first two decisions are committed by two nodes within the same few
-milliseconds, neither sees the other, and both count.
+Only two decisions of a person that two nodes commit within the same few milliseconds do not see
+each other: both count, until that person decides about the same thing once more.
 """
 
 from __future__ import annotations
