@@ -23,7 +23,8 @@ def loop_s() -> float:
 class Call:
     """Asks the model of `deployment` for `request`, until `deadline_s` of the loop's clock.
 
-    The deployment is told how it went. Whoever makes a call closes it, whatever happens.
+    The deployment is told how it went. `rest` has the events behind the first one. Whoever makes
+    a call closes it, whatever happens.
     """
 
     def __init__(
@@ -41,9 +42,8 @@ class Call:
         self._settled = False  # the deployment knows the outcome
         self._chars = 0
         self._usage: Usage | None = None
-        self._events = self._run()
+        self.rest = self._run()
         self._first: asyncio.Task[ModelEvent | None] | None = None
-        self._first_taken = False
 
     @property
     def waited_s(self) -> float:
@@ -51,7 +51,7 @@ class Call:
         return loop_s() - self._began_s if self.took_s is None else self.took_s
 
     def listen(self) -> asyncio.Task[ModelEvent | None]:
-        """Return the task that waits for the first event; `next` gives that event out."""
+        """Return the task that waits for the first event; `first` gives that event out."""
         if self._first is None:
             self._first = asyncio.create_task(self._advance(), name="model-first-token")
         return self._first
@@ -61,16 +61,13 @@ class Call:
         done, _ = await asyncio.wait({self.listen()}, timeout=seconds)
         return bool(done)
 
-    async def next(self) -> ModelEvent | None:
-        """Return the next event, None behind the `Finish`. Raises `UpstreamError`.
+    async def first(self) -> ModelEvent | None:
+        """Return the first event, to be read once. Raises `UpstreamError`, as `rest` does.
 
         At the deadline what there is ends with `Finish("length")` and an estimated usage; without
         any text that is an `UpstreamError("timeout")`.
         """
-        if self._first is None or self._first_taken:
-            return await self._advance()
-        self._first_taken = True
-        return await self._first
+        return await (self._advance() if self._first is None else self._first)
 
     def failed(self, error: UpstreamError, heir: Attempt | None = None) -> Ended:
         """Tell the deployment of the failure; return how the attempt ended."""
@@ -102,10 +99,10 @@ class Call:
             self._first.cancel()
         if self._first is not None:
             await asyncio.gather(self._first, return_exceptions=True)
-        await self._events.aclose()
+        await self.rest.aclose()
 
     async def _advance(self) -> ModelEvent | None:
-        return await anext(self._events, None)
+        return await anext(self.rest, None)
 
     async def _run(self) -> AsyncGenerator[ModelEvent, None]:
         model, finished = self.deployment.model, False

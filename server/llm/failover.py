@@ -138,10 +138,13 @@ class Chain:
             call, ended = await self._race(call, rival, turn)
             yield ended
         try:
-            while (event := await call.next()) is not None:
-                if timed is not None and turn.hedge_after_s is not None:
-                    self._hedging.spoke(timed.waited_s, turn.hedge_after_s)
-                    timed = None
+            first = await call.first()
+            if timed is not None and turn.hedge_after_s is not None:
+                self._hedging.spoke(timed.waited_s, turn.hedge_after_s)
+            if first is not None:
+                turn.has_text = call.has_text
+                yield first
+            async for event in call.rest:
                 turn.has_text = call.has_text
                 yield event
         except UpstreamError as error:
@@ -184,11 +187,10 @@ class Chain:
         self, call: Call, error: UpstreamError, turn: Turn, heir: Attempt | None = None
     ) -> Ended:
         turn.errors.append(error)
-        label = call.deployment.label
-        self._on_error(label, error.kind)
+        self._on_error(call.deployment.model.name, error.kind)
         ended = call.failed(error, heir)
         if cooling_s(error) > 0:
-            await self._chooser.cooling.cool(label, cooling_s(error))
+            await self._chooser.cooling.cool(call.deployment.label, cooling_s(error))
         return ended
 
     async def check(self) -> dict[str, UpstreamError | None]:
