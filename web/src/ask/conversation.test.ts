@@ -142,6 +142,22 @@ describe("a lost connection", () => {
     wire.say({ type: "error", error: { code: "response_not_found", message: "", retryable: false, response_id: "r1" } });
     expect(phases()).toEqual(["interrupted"]);
   });
+
+  it("asks again for an answer that cannot be looked up now, some times", () => {
+    const waiting: (() => void)[] = [];
+    talk = new Conversation(wire, () => `k${++ids}`, () => 0, (run) => waiting.push(run));
+    talk.ask("one?", product, "general");
+    wire.create("k1", "r1", true);
+    const error = { code: "store_unavailable", message: "", retryable: true, response_id: "r1" };
+    for (let tries = 1; tries <= 5; tries += 1) {
+      wire.say({ type: "error", error });
+      waiting.pop()?.();
+      expect(wire.sent.at(-1)).toMatchObject({ type: "response.resume", response_id: "r1" });
+      expect(phases()).toEqual(["running"]);
+    }
+    wire.say({ type: "error", error });
+    expect(phases()).toEqual(["interrupted"]);
+  });
 });
 
 describe("a server that goes away", () => {

@@ -26,6 +26,10 @@ export const MOST_HISTORY_TURNS = 20;
 const LONGEST_TURN_CHARS = 4000;
 const MOST_HISTORY_BYTES = 24_000;
 
+/** An answer that cannot be looked up now is asked for again so often, and after at least so long. */
+const RESUME_TRIES = 5;
+const RESUME_AGAIN_MS = 1000;
+
 /** What the conversation needs of a connection. */
 export interface Wire {
   getState: () => ConnectionState;
@@ -39,12 +43,16 @@ export class Conversation {
   private answers: readonly Answer[] = [];
   private readonly listeners = new Set<() => void>();
   private readonly leave: (() => void)[];
+  private readonly resumeTries = new Map<string, number>();
   private wasOpen: boolean;
 
   constructor(
     private readonly wire: Wire,
     private readonly newId: () => string,
     private readonly now: () => number,
+    private readonly later: (run: () => void, ms: number) => void = (run, ms) => {
+      setTimeout(run, ms);
+    },
   ) {
     this.wasOpen = wire.getState().link === "open";
     this.leave = [
@@ -118,8 +126,21 @@ export class Conversation {
         answer.phase === "sending" ? refuse(answer, error) : answer,
       );
     }
-    const gone = error.code === "response_not_found" || error.code === "response_expired";
-    if (gone && error.response_id !== undefined) this.changeById(error.response_id, interrupt);
+    if (error.response_id !== undefined) this.notResumed(error.response_id, error);
+  }
+
+  /** An answer could not be taken up: not now, or not at all. */
+  private notResumed(responseId: string, error: ErrorFacts): void {
+    const tries = (this.resumeTries.get(responseId) ?? 0) + 1;
+    this.resumeTries.set(responseId, tries);
+    if (!error.retryable || tries > RESUME_TRIES) {
+      this.changeById(responseId, interrupt);
+      return;
+    }
+    this.later(() => {
+      const answer = this.answers.find((one) => one.responseId === responseId);
+      if (answer !== undefined) this.resume(answer);
+    }, Math.max(RESUME_AGAIN_MS, error.retry_after_ms ?? 0));
   }
 
   private linkChanged(): void {
@@ -137,16 +158,19 @@ export class Conversation {
   }
 
   private resumeAll(): void {
-    for (const answer of this.answers) {
-      if (!isOpen(answer) || answer.responseId === null) continue;
-      this.wire.send({
-        type: "response.resume",
-        response_id: answer.responseId,
-        epoch: answer.epoch,
-        starting_after: answer.lastSequence,
-      });
-      if (answer.cancelRequested) this.sendCancel(answer.responseId);
-    }
+    this.resumeTries.clear();
+    for (const answer of this.answers) this.resume(answer);
+  }
+
+  private resume(answer: Answer): void {
+    if (!isOpen(answer) || answer.responseId === null) return;
+    this.wire.send({
+      type: "response.resume",
+      response_id: answer.responseId,
+      epoch: answer.epoch,
+      starting_after: answer.lastSequence,
+    });
+    if (answer.cancelRequested) this.sendCancel(answer.responseId);
   }
 
   private leaveWhenIdle(): void {
