@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from benchmarks.harness import ROOT
 
@@ -34,13 +35,25 @@ def postgres_server(*options: str) -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def postgres(url: str = "") -> Iterator[str]:
-    """Give the URL of an empty database: the one that is lent, else one of a server of our own."""
+def postgres(url: str = "") -> Iterator[tuple[str, int | None]]:
+    """Give the URL of an empty database and its server's process id: a server of our own, or the
+    database that is lent, of which the id is not known."""
     if url:
-        yield url
+        yield url, None
         return
     with postgres_server() as server:
-        yield server.url
+        assert server.process is not None
+        yield server.url, server.process.pid
+
+
+def cpu_ms(server: int | None = None) -> float:
+    """Return what this process, and the children of `server`, have computed so far."""
+    children = Path(f"/proc/{server}/task/{server}/children") if server else None
+    spent_ns = 0
+    for child in children.read_text().split() if children else ():
+        with suppress(OSError):
+            spent_ns += int(Path(f"/proc/{child}/schedstat").read_text().split()[0])
+    return time.process_time() * 1000 + spent_ns / 1e6
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from protocol.errors import EventError
-from server.storage.records import AnyRow, FeedbackRow
+from server.storage.records import AnyRow, FeedbackRow, Written
 
 Level = Literal["committed", "logged"]
 
@@ -22,6 +22,12 @@ class Ack:
     level: Level
     duplicate: bool
 
+
+COMMITTED: dict[Written, Ack] = {
+    "inserted": Ack("committed", duplicate=False),
+    "duplicate": Ack("committed", duplicate=True),
+}
+"""Acknowledgements after a commit, made once: there are thousands a second."""
 
 WriterEvent = Literal[
     "committed",  # acknowledged after the commit

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from protocol.errors import EventError
 from server.feedback.outcomes import Ack, Level
@@ -109,6 +111,12 @@ class WaitingRows:
         if len(self._queue) + len(self._flying) > self.rows:
             self._queue = deque(one for one in self._queue if not one.settled)
         return [*(one for one in self._flying if not one.settled), *self._queue]
+
+    def oldest_at(self) -> float:
+        """Return since when the row waits that waits longest; all older ones have an outcome."""
+        for waiting in (*self._flying[:1], *islice(self._queue, 1)):
+            return waiting.queued_at
+        return math.inf
 
     def settle(self, waiting: Waiting, outcome: Ack | EventError) -> bool:
         """Give a row its outcome; False when it had one."""

@@ -201,8 +201,8 @@ class Writer:
 
     def _written(self, waiting: Waiting, written: Written) -> None:
         row, clashes = waiting.row, written == "conflict"
-        ack = Ack("committed", duplicate=written == "duplicate")
-        if not self._rows.settle(waiting, outcomes.conflict(row) if clashes else ack):
+        outcome = outcomes.conflict(row) if clashes else outcomes.COMMITTED[written]
+        if not self._rows.settle(waiting, outcome):
             return
         self._on_event("committed" if written == "inserted" else written)
         if clashes and isinstance(row, FeedbackRow):
@@ -229,8 +229,6 @@ class Writer:
         finally:
             self._pausing = False
 
-    # What the store keeps waiting goes to the journal, or back to its sender.
-
     async def _watch(self) -> None:
         while True:
             await self._rows.until(lambda: False)
@@ -241,6 +239,8 @@ class Writer:
         running_s = 0.0 if self._attempt_at is None else now - self._attempt_at
         stalled = running_s >= self._commit_timeout_s or (self._pausing and self._failures > 1)
         failing = self._failures > 0 or running_s >= self._deadline_s
+        if not (stalled or failing) and now - self._rows.oldest_at() < self._commit_timeout_s:
+            return  # nobody waits for long: the rows need not be looked at one by one
         due: list[Waiting] = []
         for waiting in self._rows.unsettled():
             age = now - waiting.queued_at

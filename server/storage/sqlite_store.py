@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from server.storage.batches import Batch, Key, key_of, mark
+from server.storage.batches import Batch, key_of, mark
 from server.storage.columns import (
     FEEDBACK_COLUMNS,
     FEEDBACK_SELECT,
@@ -27,6 +27,7 @@ from server.storage.sqlite_archive import archive_month, expire_interactions, mo
 from server.storage.sqlite_letters import drop_letters, erase, letters, put_letter
 from server.storage.sqlite_migrating import migrate
 from server.storage.sqlite_outbox import SqliteOutbox, add_notices
+from server.storage.sqlite_rows import Insert
 from server.storage.sqlite_spans import count, sum_up
 from server.storage.sqlite_superseding import withdraw
 from server.storage.sqlite_thread import BUSY_S, SqliteThread, in_transaction
@@ -34,18 +35,13 @@ from server.storage.sqlite_upkeep import SqliteChores, forget_erasures, read_era
 from server.storage.store import PAGE_ROWS, Archive, Filter, GroupBy, Judged, Tally
 from server.storage.tallies import ROLL_UP_COLUMNS, days_changed, judged_query, merge, roll_ups
 
-
-def _insert(table: str, columns: Sequence[str]) -> str:
-    marks = ", ".join("?" * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
-
-
-_INSERT_FEEDBACK = _insert("feedback", FEEDBACK_COLUMNS)
-_INSERT_INTERACTION = _insert("interactions", INTERACTION_COLUMNS)
-_ADD_ROLL_UP = (
-    _insert("feedback_days", ROLL_UP_COLUMNS).removesuffix("DO NOTHING")
-    + "(tenant, level, day, key) DO UPDATE SET events = events + excluded.events,"
-    " weight = weight + excluded.weight, score_sum = score_sum + excluded.score_sum"
+_FEEDBACK = Insert("feedback", FEEDBACK_COLUMNS)
+_INTERACTIONS = Insert("interactions", INTERACTION_COLUMNS)
+_ROLL_UPS = Insert(
+    "feedback_days",
+    ROLL_UP_COLUMNS,
+    "(tenant, level, day, key) DO UPDATE SET events = events + excluded.events,"
+    " weight = weight + excluded.weight, score_sum = score_sum + excluded.score_sum",
 )
 _NOTE_CHANGE = (
     "INSERT INTO feedback_changes (tenant, day, revision) VALUES (?, ?, 1)"
@@ -188,24 +184,18 @@ def _write(
     answers = [(row, interaction_values(row)) for row in batch.interactions.values()]
 
     def insert() -> list[Written]:
-        new: list[FeedbackRow] = []
-        kept: dict[Key, str] = {}
         erased = read_erased(connection)
-        for row, values in judgements:
-            if erased.holds(row):
-                continue
-            if connection.execute(_INSERT_FEEDBACK, values).rowcount:
-                new.append(row)
-            else:
-                kept[key_of(row)] = _payload_hash(connection, row)
+        wanted = [(row, values) for row, values in judgements if not erased.holds(row)]
+        told = _FEEDBACK.new(connection, [values for _, values in wanted])
+        new = [row for (row, _), is_new in zip(wanted, told, strict=True) if is_new]
+        old = [row for (row, _), is_new in zip(wanted, told, strict=True) if not is_new]
+        kept = {key_of(row): _payload_hash(connection, row) for row in old}
+        asked = [(answer, values) for answer, values in answers if not erased.holds(answer)]
+        told = _INTERACTIONS.new(connection, [values for _, values in asked])
         inserted = {mark(row) for row in new}
-        for answer, values in answers:
-            if erased.holds(answer):
-                continue
-            if connection.execute(_INSERT_INTERACTION, values).rowcount:
-                inserted.add(mark(answer))
+        inserted |= {mark(row) for (row, _), is_new in zip(asked, told, strict=True) if is_new}
         added = roll_ups(new, withdraw(connection, new))
-        connection.executemany(_ADD_ROLL_UP, added)
+        _ROLL_UPS.merge(connection, added)
         connection.executemany(_NOTE_CHANGE, days_changed(added))
         add_notices(connection, announcer.of_rows(new))
         return batch.results(inserted, kept)
