@@ -133,7 +133,7 @@ async def during(load: Load, name: str, seconds: float) -> Phase:
 async def drained(journal: RedisJournal) -> None:
     """Return when the journal is empty, or after all the time that it may take."""
     deadline = time.monotonic() + DRAIN_S
-    while await journal.size() and time.monotonic() < deadline:
+    while await journal.size() and time.monotonic() < deadline:  # noqa: ASYNC110 - it is elsewhere
         await asyncio.sleep(SAMPLE_S)
 
 
