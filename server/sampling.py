@@ -55,6 +55,7 @@ async def sample_for_ever(plan: Plan, readiness: Readiness) -> NoReturn:
             stack.push_async_callback(client.aclose)
             journal = RedisJournal(client)
         files = [Path(name) for name in settings.watched_certificates]
+        files += [settings.tls_certificate] if settings.tls_certificate else []
         sampler = Sampler(
             plan.metrics,
             journal=journal,

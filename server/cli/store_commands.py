@@ -45,7 +45,7 @@ MinConfidence = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (migrate, stats, export, erase, expire):
+    for command in (migrate, backup, stats, export, erase, expire):
         app.command()(command)
 
 
@@ -70,6 +70,29 @@ def migrate(
     from server.cli.migrations import run_migrate
 
     raise typer.Exit(run_migrate(settings, as_json=json))
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="New file.", metavar="FILE")],
+    store: Store = None,
+    data_dir: DataDir = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+) -> None:
+    """Copy the SQLite store to a new file while the server goes on.
+
+    The copy is one moment of the store: all that was acknowledged before it began, whole, checked
+    and on disk when the command ends. To restore, stop the server and put it in the store's place.
+
+    Exit codes: 0 copied, 1 the file is there already or cannot be written, 2 usage, 3 the store
+    cannot be reached.
+
+    Example: `manicule backup backups/2026-11-21.db`
+    """
+    settings = store_settings(store, data_dir, env_file)
+    from server.cli.backup import run_backup
+
+    raise typer.Exit(run_backup(settings, target, as_json=json))
 
 
 def stats(

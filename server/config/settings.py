@@ -290,7 +290,7 @@ class Settings(AccessSettings):
     watched_certificates: tuple[str, ...] = setting(
         (),
         "Certificate files (PEM) whose end is shown as a metric, so that an alert comes in time: "
-        "the proxy's own, those of Redis, the store and the token issuer.",
+        "the proxy's, those of Redis, the store and the token issuer. The server's own is always.",
     )
 
     def redacted(self) -> dict[str, object]:

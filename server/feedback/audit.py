@@ -33,6 +33,7 @@ AuditAction = Literal[
     "dead_letters.purge",
     "webhooks.replay",
     "migrate",
+    "backup",
     "reject",
     "denied",
     "repaired",  # by the log itself: the line before was cut off by a crash

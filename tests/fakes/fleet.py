@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import redis
 from postgres_servers import PostgresServer, copy_of, initialise, new_folder
 from redis_servers import RedisServer, pick_port
 
@@ -78,6 +79,16 @@ def wait_for(check: Callable[[], bool], what: str, bound_s: float = START_S) -> 
         if time.monotonic() > deadline:
             pytest.fail(f"{what} did not come within {bound_s:g} s")
         time.sleep(0.02)
+
+
+@dataclass(eq=False)
+class FleetRedis(RedisServer):
+    """A Redis with the users of production, and one who may look at everything."""
+
+    def run_as_admin(self, *command: str) -> object:
+        """One command."""
+        with redis.Redis(port=self.port, username="admin", password="any") as client:
+            return client.execute_command(*command)
 
 
 @dataclass
@@ -232,16 +243,21 @@ class Fleet:
         except OSError:
             return False
 
-    def _redis(self, name: str) -> RedisServer:
+    @property
+    def redis(self) -> tuple[FleetRedis, FleetRedis]:
+        """Both."""
+        return self.cache, self.log
+
+    def _redis(self, name: str) -> FleetRedis:
         folder = self.folder / name
         folder.mkdir()
         users = (REDIS / f"{name}-users.acl").read_text().replace("PASSWORD", "fleet")
-        (folder / "users.acl").write_text(users)
+        (folder / "users.acl").write_text(users + "user admin on nopass ~* &* +@all\n")
         conf = (REDIS / f"{name}.conf").read_text()
         conf = conf.replace("/run/redis/users.acl", str(folder / "users.acl"))
         conf = re.sub(r"^dir .*$", f"dir {folder}", conf, flags=re.MULTILINE)
         (folder / "redis.conf").write_text(conf)
-        server = RedisServer(folder, ("--include", str(folder / "redis.conf")))
+        server = FleetRedis(folder, ("--include", str(folder / "redis.conf")))
         self._stack.callback(server.kill)
         return server.start()
 
