@@ -100,6 +100,7 @@ EXPERIENCE = Dashboard(
         Panel("Errors told to clients", "reqps", ((rate("errors_total", "code"), "{{code}}"),)),
         Panel("Guidance", "reqps", ((rate("guidance_total", "guidance"), "{{guidance}}"),)),
         Panel("Items of answers", "reqps", ((rate("items_total", "type"), "{{type}}"),)),
+        Panel("Answers resumed", "reqps", ((rate("resumes_total", "result"), "{{result}}"),)),
         Panel(
             "Citations that do not hold",
             "percentunit",
@@ -142,6 +143,23 @@ MODELS = Dashboard(
             "Cost a question",
             "currencyUSD",
             ((f"{rate('cost_usd_total')} / ({rate('queries_total')} > 0)", "mean"),),
+        ),
+        Panel(
+            "Part of the day's cap that is spent",
+            "percentunit",
+            ((f"max by (scope) ({pick('spend_ratio')})", "{{scope}}"),),
+            "The highest of each kind.",
+            0.8,
+        ),
+        Panel(
+            "Processes that do not ask a model",
+            "short",
+            (("sum by (model) (" + pick("model_breaker", 'state="open"') + ")", "{{model}}"),),
+        ),
+        Panel(
+            "Calls withheld",
+            "reqps",
+            ((rate("calls_withheld_total", "model, reason"), "{{model}} {{reason}}"),),
         ),
         Panel(
             "Answers without a model call",
@@ -247,6 +265,12 @@ SATURATION = Dashboard(
     "manicule: room that is left",
     (
         Panel("Answers that run", "short", ((gauge("answers_running"), "{{instance}}"),)),
+        Panel("Wait for a model", "s", quantiles("queue_wait_seconds")),
+        Panel(
+            "Questions that wait",
+            "short",
+            ((f"sum by (priority) ({pick('queue_length')})", "{{priority}}"),),
+        ),
         Panel("Open sockets", "short", ((gauge("connections"), "{{instance}}"),)),
         Panel(
             "Refused for want of room",
