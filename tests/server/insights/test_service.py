@@ -63,8 +63,10 @@ async def test_a_range_the_wrong_way_round_is_refused_before_the_store_is_asked(
 
 async def test_user_stats_are_one_persons_and_go_through_json():
     store = Tallies(
-        item_type=[Tally(("",), 12, 4, 4), Tally(("pro_tip",), 10, 10)],
-        product_id=[Tally(("td-17",), 22, 14, 4)],
+        item_type_product_id=[
+            Tally(("", "td-17"), 12, 4, 4),
+            Tally(("pro_tip", "td-17"), 10, 10),
+        ],
         day=[Tally(("2026-11-21",), 22, 14, 4)],
     )
     found = await service.user_stats(store, "ann", Filter(tenant="t"), now=NOW)
@@ -75,6 +77,7 @@ async def test_user_stats_are_one_persons_and_go_through_json():
     assert [group.key for group in found.by_type] == [
         {"item_type": None}, {"item_type": "pro_tip"},
     ]  # fmt: skip
+    assert [group.counts.decided for group in found.by_product] == [40]
     assert found.trend.points[-1].counts.decided == 40
     assert msgspec.json.decode(msgspec.json.encode(found), type=UserStats) == found
 
