@@ -20,9 +20,10 @@ HSTS: Final = "max-age=31536000"
 class Entrance:
     """The application as the network sees it.
 
-    A `Host` that is none, missing or doubled is refused on every path. With `hosts` set, names are
-    compared with them too; addresses and localhost always pass, since no DNS answer makes them
-    another server's name. Requests to `metrics_port` get `metrics_app`, and no other ones do.
+    A `Host` that is none, missing (but for HTTP/1.0) or doubled is refused on every path. With
+    `hosts` set, names are compared with them too; addresses and localhost always pass, since no DNS
+    answer makes them another server's name. Requests to `metrics_port` get `metrics_app`, and no
+    other ones do.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class Entrance:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or socket."""
         try:
-            self._check_host(Headers(scope=scope).getlist("host"))
+            said = Headers(scope=scope).getlist("host")
+            if said or scope.get("http_version") != "1.0":  # balancers ask so; browsers never do
+                self._check_host(said)
         except EventError as error:
             if scope["type"] == "websocket":
                 await WebSocket(scope, receive, send).send_denial_response(error_response(error))

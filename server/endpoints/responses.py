@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -70,10 +70,20 @@ class WaitingFrames:
 
 
 class AnswerResponse(StreamingResponse):
-    """The events of an answer after a position; the answer outlives the request."""
+    """The events of an answer after a position; the answer outlives the request.
 
-    def __init__(self, topic: Topic, after: Position, told: ResponseResumed | None = None) -> None:
-        stream = with_keep_alive(self._stream())
+    The stream ends when who asked may not any more, as `stands` says.
+    """
+
+    def __init__(
+        self,
+        topic: Topic,
+        after: Position,
+        told: ResponseResumed | None = None,
+        *,
+        stands: Callable[[], bool] = lambda: True,
+    ) -> None:
+        stream = with_keep_alive(self._stream(), may_go_on=stands)
         super().__init__(stream, media_type="text/event-stream", headers=_STREAM_HEADERS)
         self._frames = WaitingFrames()
         self._told = told
@@ -110,7 +120,7 @@ def create_endpoint(node: Node) -> HTTPEndpoint:
             raise refused
         standing = standing_of(event, principal, address)
         answer = node.answering.start(event, asker_of(principal), standing)
-        return AnswerResponse(answer.topic, BEFORE_ALL)
+        return AnswerResponse(answer.topic, BEFORE_ALL, stands=lambda: node.keys.stands(principal))
 
     return guarded(node, "user", endpoint)
 
@@ -126,7 +136,9 @@ def events_endpoint(node: Node) -> HTTPEndpoint:
         if found.topic is None or found.topic.ends_by(position):
             body = format_resumed(found.told)
             return Response(body, media_type="text/event-stream", headers=_STREAM_HEADERS)
-        return AnswerResponse(found.topic, position, found.told)
+        return AnswerResponse(
+            found.topic, position, found.told, stands=lambda: node.keys.stands(principal)
+        )
 
     return guarded(node, "user", endpoint)
 

@@ -47,6 +47,13 @@ async def test_s16_a_host_that_is_none_is_refused_on_every_path():
             assert await status(url, path, "127.0.0.1", "127.0.0.1") == 403
 
 
+async def test_a_balancer_may_ask_without_a_host_as_http_1_0_does():
+    async with Rig(api_keys=API_KEYS) as rig, serving(rig, hosts=("answers.example.com",)) as url:
+        assert await status(url, "/ready", version="1.0") in (200, 503)
+        assert await status(url, "/ready", "evil.example", version="1.0") == 403
+        assert await status(url, "/v1/responses/x/events", version="1.0") == 401
+
+
 async def test_s16_with_hosts_only_they_and_addresses_pass():
     async with (
         Rig(api_keys=API_KEYS) as rig,

@@ -66,3 +66,14 @@ async def test_an_error_of_the_stream_is_its_readers():
     assert await anext(stream) == "one"
     with pytest.raises(OSError, match="lost"):
         await anext(stream)
+
+
+async def test_a_stream_that_may_not_go_on_ends_while_it_is_silent():
+    allowed = [True, True, False]
+
+    async def events():
+        yield "one"
+        await asyncio.Event().wait()
+
+    stream = with_keep_alive(events(), 0.01, lambda: allowed.pop(0))
+    assert [text async for text in stream] == ["one", COMMENT]

@@ -54,6 +54,26 @@ async def test_s3_a_running_answer_ends_with_the_token_of_who_asked():
             assert (await client.closed())[0] == 4401
 
 
+async def test_s3_a_stream_of_events_ends_with_the_token_of_who_asked():
+    model = Told("Open the lid. ", asyncio.Event())
+    async with Rig(model, jwt_secret=SECRET) as rig, serving(rig) as url:
+        rig.now = NOW
+        question = {"product_id": "td-17", "input": "How?"}
+        async with (
+            http(url, token()) as client,
+            client.stream("POST", "/v1/responses", json=question) as response,
+        ):
+            lines = response.aiter_lines()
+            async for line in lines:
+                if "Open the lid" in line:
+                    break
+            rig.now = NOW + 60
+            started = time.monotonic()
+            rest = [line async for line in lines]
+            assert time.monotonic() - started < WITHIN_S
+            assert not any("response.completed" in line for line in rest)
+
+
 async def test_s10_who_does_not_say_who_it_is_is_closed_after_five_seconds():
     async with Rig(api_keys=API_KEYS) as rig, serving(rig) as url, watched(rig):
         started = time.monotonic()
