@@ -19,7 +19,7 @@ from server.answering.answer_cache import AnswerCache
 from server.answering.attendance import Attendance
 from server.answering.flights import Flights
 from server.answering.kept import KeptAnswers
-from server.answering.log_writer import Unlogged
+from server.answering.publisher import Unlogged
 from server.answering.resuming import Resuming
 from server.answering.running import Machinery
 from server.answering.service import Answering

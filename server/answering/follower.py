@@ -27,6 +27,10 @@ MARK_S = 10.0
 """Between two marks that say that an answer is read here; a mark lives three times as long."""
 
 
+UNREAD_S = 5.0
+"""A topic that nobody reads is followed for so long: who opened it may be about to read."""
+
+
 @dataclass(slots=True)
 class Followed:
     """A topic that is filled from the log. `heard_at` is when the last news came."""
@@ -36,6 +40,7 @@ class Followed:
     question: TakenQuestion
     after: Position = BEFORE_ALL
     heard_at: float = 0.0
+    read_at: float = 0.0
     has_gap: bool = False
 
 
@@ -141,6 +146,7 @@ class Follower:
         topic = followed.topic
         topic.when_attended = lambda: None
         topic.when_deserted = lambda: self._drop(followed)
+        followed.read_at = self._clock()
         self._followed[topic.response_id] = followed
         self._marked_at = float("-inf")
         self._work.set()
@@ -160,6 +166,7 @@ class Follower:
             after = more[-1].position
 
     async def _run(self) -> None:
+        trouble = ""
         while True:
             await self._work.wait()
             self._work.clear()
@@ -167,8 +174,11 @@ class Follower:
                 await asyncio.sleep(POLL_S)
                 try:
                     await self._look()
+                    trouble = ""
                 except LogError as error:
-                    log.warning("follow_failed", reason=str(error))
+                    if str(error) != trouble:
+                        log.warning("follow_failed", reason=str(error))
+                    trouble = str(error)
                     await asyncio.sleep(POLL_S * 10)
 
     async def _look(self) -> None:
@@ -181,19 +191,29 @@ class Follower:
             if followed is not None and followed.after == after[response_id]:
                 self._take(followed, entries)
         now = self._clock()
-        if now - self._marked_at >= MARK_S and self._followed:
+        self._drop_unread(now)
+        if now - self._marked_at >= MARK_S:
             self._marked_at = now
-            await self._fleet.mark_read(tuple(self._followed), ttl_s=3 * MARK_S)
+            read = [one for one, followed in self._followed.items() if followed.topic.readers]
+            await self._fleet.mark_read(read, ttl_s=3 * MARK_S)
         if now - self._checked_at >= SILENT_S / 2:
             self._checked_at = now
             await self._look_for_orphans(now)
 
+    def _drop_unread(self, now: float) -> None:
+        for followed in tuple(self._followed.values()):
+            if followed.topic.readers:
+                followed.read_at = now
+            elif now - followed.read_at >= UNREAD_S:
+                self._drop(followed)
+
     async def _look_for_orphans(self, now: float) -> None:
-        silent = [one for one in self._followed.values() if now - one.heard_at >= SILENT_S]
+        read = [one for one in self._followed.values() if one.topic.readers]
+        silent = [one for one in read if now - one.heard_at >= SILENT_S]
         absent = await self._fleet.absent({one.writer for one in silent}) if silent else set()
         # A claim of ours whose reply was lost is in the log too: nobody else will go on with it.
         orphans = [one for one in silent if one.writer in absent or one.writer == self._node]
-        orphans += [one for one in self._followed.values() if one.has_gap and one not in orphans]
+        orphans += [one for one in read if one.has_gap and one not in orphans]
         for orphan in orphans:
             if orphan.topic.response_id in self._followed:
                 await self._hand_to_taker(orphan)

@@ -194,23 +194,3 @@ class LogWriter:
             for topic in tuple(self._dirty):
                 topic.release(len(topic.frames))
         self.on_health(healthy)
-
-
-class Unlogged:
-    """The twin without a log: frames are read at once."""
-
-    is_healthy = True
-    is_shared = False
-
-    def publish(self, topic: Topic, frames: Sequence[Frame]) -> None:
-        """Take the next frames of a topic."""
-        topic.extend(frames)
-        topic.logged = len(topic.frames)
-        topic.release(topic.logged)
-
-    def forget(self, topic: Topic) -> None:
-        """Nothing to forget."""
-
-    async def flush(self, within_s: float) -> bool:
-        """All is where it belongs."""
-        return True

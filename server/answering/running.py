@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 from msgspec import UNSET
@@ -23,45 +22,16 @@ from server.answering.flights import Flights
 from server.answering.model_run import ModelRun
 from server.answering.preparing import Preparation, Preparer
 from server.answering.progress import ProgressGate
+from server.answering.publisher import Publisher
 from server.answering.question import Question
 from server.answering.ticker import FrameTicker
-from server.answering.topics import Frame, Topic, frame_of
+from server.answering.topics import Topic, frame_of
 from server.llm.chain import Attempt, ChainEvent, Ended, Reset
 from server.llm.port import Finish, TextDelta, UpstreamError
 from server.manuals.library import Progress
 from server.telemetry.tracing import NO_TRACER, Tracer, current, using
 
 log = structlog.get_logger("manicule")
-
-
-class Publisher(Protocol):
-    """Where frames go: into the topic, and with a log through it. See `LogWriter`.
-
-    `is_healthy`: whether what is published can be resumed. `is_shared`: whether another node can
-    go on with it.
-    """
-
-    @property
-    def is_healthy(self) -> bool:
-        """See above."""
-        ...
-
-    @property
-    def is_shared(self) -> bool:
-        """See above."""
-        ...
-
-    def publish(self, topic: Topic, frames: Sequence[Frame]) -> None:
-        """Take the next frames of a topic; must not block."""
-        ...
-
-    def forget(self, topic: Topic) -> None:
-        """Append no more of a topic."""
-        ...
-
-    async def flush(self, within_s: float) -> bool:
-        """Wait until all is logged; whether it is."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ class RedisFleet:
         return heard
 
     async def _all(self, commands: list[Command]) -> list[object]:
+        if not commands:
+            return []
         try:
             replies = await self._client.pipeline(commands)
         except StorageError as error:

@@ -20,8 +20,8 @@ from server.answering.confidence import Thresholds
 from server.answering.endings import Recorder
 from server.answering.flights import Flights
 from server.answering.kept import KeptAnswers
-from server.answering.log_writer import Unlogged
 from server.answering.preparing import Preparer
+from server.answering.publisher import Unlogged
 from server.answering.resuming import Resuming
 from server.answering.running import Machinery
 from server.answering.service import Answering

@@ -9,7 +9,7 @@ from rig import Listener, Rig, Told, until
 from protocol.errors import EventError
 from protocol.positions import BEFORE_ALL, Position
 from server.answering import follower, log_writer, resuming
-from server.answering.topics import NOBODY, reset_frame
+from server.answering.topics import NOBODY, Asker, reset_frame
 from server.storage.fleet import MemoryFleet
 from server.storage.response_log import Entry, MemoryResponseLog
 
@@ -226,6 +226,23 @@ async def test_f35_what_is_read_elsewhere_goes_on():
         gate.set()
         await until(lambda: other.frames[-1].ends)
         assert other.frames[-1].kind == "response.completed"
+
+
+async def test_f35_what_was_looked_at_and_is_not_read_keeps_nothing_alive(monkeypatch):
+    monkeypatch.setattr(follower, "UNREAD_S", 0.02)
+    shared = Shared()
+    async with (
+        shared.node("a", Told("a", asyncio.Event())) as one,
+        shared.node("b") as two,
+    ):
+        listener = one.start(asker=Asker("anna", ""))
+        await listener.until(DELTA)
+        id_ = listener.answer.topic.response_id
+        with pytest.raises(EventError):
+            await two.resuming.open(id_, BEFORE_ALL, NOBODY)
+        await until(lambda: not two.sharing._follower._followed)
+        assert two.topics.get(id_) is None
+        assert not await shared.fleet.is_read(id_)
 
 
 async def test_f77_what_a_leaving_node_cannot_finish_is_handed_over_at_once():
