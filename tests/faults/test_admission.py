@@ -154,6 +154,25 @@ async def test_s9_two_processes_share_the_limit_of_a_key(server, redis_url):
         assert (await other.final("mine"))["status"] == "completed"
 
 
+async def test_f55_without_redis_a_process_limits_by_its_own_count(server, redis_server):
+    redis = redis_server()
+    node = server(
+        [{"text": "Yes."}],
+        api_keys=f"user:{USER}",
+        user_requests_per_minute="6",
+        cache_url=redis.url,
+    )
+    async with open_client(node.url, **of(USER)) as client:
+        for number in range(6):
+            if number == 3:
+                redis.kill()
+            await ask(client, f"q{number}")
+            assert (await client.final(f"q{number}"))["status"] == "completed"
+        await ask(client, "over")
+        assert (await client.error("over"))["code"] == "rate_limited"
+    assert "Traceback" not in node.log()
+
+
 async def test_past_the_bound_questions_are_told_when_to_come_again(server):
     full = server(
         STALLS, model_concurrency="1", max_queued_answers="2", first_token_timeout_s="600"
