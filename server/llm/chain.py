@@ -45,6 +45,7 @@ GEMINI_BASE_URL = "https://generativelanguage.googleapis.com"
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 
 _ADDRESS = re.compile(r"@(https?://\S*)$")
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
 _INLINE_SCRIPT = re.compile(r"\s*scripted:\s*(?=\[)")
 
 
@@ -134,6 +135,7 @@ def build_chain(
 
 
 def _shown(part: str) -> str:
+    part = _CREDENTIALS.sub("//***@", part)
     return part if len(part) <= 60 else part[:57] + "..."
 
 

@@ -5,7 +5,7 @@ import itertools
 import statistics
 import sys
 import time
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -385,3 +385,24 @@ async def test_f51_a_client_of_a_real_server_is_told_at_once_and_when_to_come_ba
                     assert 0 < final["error"]["retry_after_ms"] <= 16_000
     assert times_s, "the breaker did not open"
     assert statistics.median(times_s) < 0.05
+
+
+async def test_each_server_gets_its_own_key_and_never_that_of_the_provider():
+    async with Upstream(DOWN) as a, Upstream(DOWN) as b, Upstream() as c:
+        host = f"127.0.0.1:{a.port}"
+        chain = build_chain(
+            f"openai:m@{a.url}/v1,gemini:g@{a.url},openai:m@{b.url}/v1,openai:m",
+            model_keys={host: "key-of-a"},
+            openai_api_key="key-of-the-provider",
+            openai_base_url=f"{c.url}/v1",
+            gemini_api_key="key-of-gemini",
+        )
+        for deployment in chain.deployments:
+            with suppress(UpstreamError):
+                async for _ in deployment.model.stream(REQUEST):
+                    pass
+        await chain.aclose()
+    assert [seen.headers.get("authorization") for seen in a.requests] == ["Bearer key-of-a", None]
+    assert a.requests[1].headers["x-goog-api-key"] == "key-of-a"
+    assert [seen.headers.get("authorization") for seen in b.requests] == [None]
+    assert [seen.headers["authorization"] for seen in c.requests] == ["Bearer key-of-the-provider"]

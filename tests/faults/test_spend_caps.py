@@ -9,7 +9,11 @@ import pytest
 
 from server.answering.spending import NANO, Caps
 from server.answering.topics import Asker
+from server.config.read import SettingsError
+from server.config.settings import Settings
 from server.llm.chain import build_chain
+from server.llm.port import Usage
+from server.plan import read_prices
 from server.storage.redis_client import RedisClient
 from server.storage.spend_book import MemorySpendBook, RedisSpendBook
 
@@ -152,3 +156,18 @@ async def test_f53_the_sum_is_what_all_attempts_cost(shared_book):
         total = sum(one.final.cost_usd for one in listeners)
         assert total > COST_USD
         assert await spent(rig.spending._book) == pytest.approx(total, rel=1e-6)
+
+
+def test_f53_a_cap_that_could_not_hold_stops_the_start():
+    chain = build_chain("openai:gpt-4.1,openai:my-own", openai_api_key="k")
+    with pytest.raises(SettingsError, match=r"openai:my-own has no price"):
+        read_prices(Settings(tenant_spend_cap_usd=1.0), chain)
+    assert read_prices(Settings(), chain).cost_usd("openai:gpt-4.1", Usage(10**6, 0)) == 2.0
+
+
+def test_f53_a_price_of_nothing_is_a_price(tmp_path):
+    table = tmp_path / "prices.toml"
+    table.write_text('[openai]\n"my-own" = { input = 0, output = 0 }\n')
+    chain = build_chain("openai:my-own,extractive", openai_api_key="k")
+    prices = read_prices(Settings(spend_cap_usd=1.0, prices=table), chain)
+    assert prices.cost_usd("openai:my-own", Usage(5, 5)) == 0

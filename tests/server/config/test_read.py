@@ -217,6 +217,20 @@ def test_a_server_of_ones_own_needs_no_key():
     assert read_settings({"model": "openai:llama"}, env).openai_api_key == ""
 
 
+@pytest.mark.parametrize("part", ["openai:m@http://h:8000/v1", "gemini:m@https://h"])
+def test_a_server_that_the_chain_names_needs_no_key_of_the_provider(part: str):
+    assert read_settings({"model": f"{part},extractive"}, {}).model.startswith(part)
+    with pytest.raises(SettingsError, match="needs a key"):
+        read_settings({"model": f"{part},gemini:g"}, {})
+
+
+@pytest.mark.parametrize("entry", ["canary", "=canary", "h=", "https://h=canary"])
+def test_a_key_without_its_host_is_told_without_the_key(entry: str):
+    with pytest.raises(SettingsError, match="MODEL_KEYS: entry 1: write host=key") as caught:
+        read_settings({}, {"MANICULE_MODEL_KEYS": entry})
+    assert "canary" not in str(caught.value)
+
+
 def test_words_inside_a_script_ask_for_no_key():
     script = 'scripted:[{"text": "a,gemini:b"}]'
     assert read_settings({"model": script}, {}).model == script

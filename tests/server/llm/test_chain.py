@@ -314,6 +314,34 @@ def test_errors_name_the_part_and_the_remedy(spec, message):
         build_chain(spec)
 
 
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("openai:m@https://user:secret@h/v1", "without user or password"),
+        ("openai:@https://h/v1", "write NAME@https://host/path"),
+        ("openai:m@https://", "write NAME@https://host/path"),
+        ("gemini:m@https://h:8443/x", "MANICULE_MODEL_KEYS=h:8443=KEY"),
+        ("openai:m@https://api.openai.com/v1", "set MANICULE_OPENAI_API_KEY"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_named_without_its_secret(spec, message):
+    with pytest.raises(ChainError, match=message) as caught:
+        build_chain(spec, gemini_api_key="provider-key")
+    assert "secret" not in str(caught.value)
+
+
+def test_servers_of_one_model_are_told_apart_and_have_one_name():
+    spec = "openai:m@http://a/v1,openai:m@http://b/v1,openai:llama@001,gemini:g@https://c/v1"
+    chain = build_chain(spec, model_keys={"c": "k"}, openai_api_key="k")
+    assert chain.names == ("openai:m", "openai:m", "openai:llama@001", "gemini:g")
+    assert [one.label for one in chain.deployments] == [
+        "openai:m",
+        "openai:m#2",
+        "openai:llama@001",
+        "gemini:g",
+    ]
+
+
 def test_a_gemini_name_cannot_leave_its_path():
     with pytest.raises(ChainError, match="is not a name of a Gemini model"):
         build_chain("gemini:../files?x", gemini_api_key="k")
