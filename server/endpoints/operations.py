@@ -90,7 +90,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "get", "/v1/responses/{response_id}/events", "Take up the events of an answer.",
         {200: ("text/event-stream", None)},
-        role="user", errors=("response_not_found",),
+        role="user", errors=("invalid_event", "response_not_found", "store_unavailable"),
         parameters=(
             RESPONSE_ID,
             Parameter("Last-Event-ID", "The last position seen: epoch-sequence_number.", "header"),

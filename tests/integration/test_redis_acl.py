@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from protocol.positions import BEFORE_ALL, Position
 from server.storage.caches import open_caches
 from server.storage.checks import check_cache, check_log
 from server.storage.leases import keeping
@@ -17,7 +18,10 @@ from server.storage.once import RedisOnce
 from server.storage.rate_limits import Rate
 from server.storage.redis_client import RedisClient
 from server.storage.redis_cooling import RedisCooling
+from server.storage.redis_fleet import RedisFleet
 from server.storage.redis_journal import RedisJournal
+from server.storage.redis_response_log import RedisResponseLog
+from server.storage.response_log import Entry
 from server.storage.shared_lists import RedisList
 from server.storage.spend_book import RedisSpendBook
 from server.storage.texts import StoredText, fingerprint
@@ -97,6 +101,30 @@ async def test_s26_the_log_takes_and_gives_back_what_is_acknowledged(configured)
     assert await journal.size() == 0
     await journal._look_for_gap()
     await client.aclose()
+
+
+async def test_s26_answers_are_shared_with_no_more(configured):
+    url = configured("log")
+    client, listener = RedisClient(url), RedisClient(url, max_connections=1)
+    log, fleet = RedisResponseLog(client), RedisFleet(client, listener)
+    assert await log.unfit() is None
+    entries = [
+        Entry(Position(1, 0), '{"type":"a"}', writer="n", question=b"{}"),
+        Entry(Position(1, 1), '{"type":"b"}', ends=True),
+    ]
+    for _ in "ab":  # the second time it looks for its own
+        assert await log.append([("resp_1", one) for one in entries]) == [True, True]
+    assert await log.read("resp_1", BEFORE_ALL) == entries
+    assert await log.read_many({"resp_1": BEFORE_ALL}) == {"resp_1": entries}
+    await fleet.attend("n", ttl_s=60)
+    assert await fleet.absent(["n", "m"]) == {"m"}
+    await fleet.mark_read(["resp_1"], ttl_s=60)
+    assert await fleet.is_read("resp_1")
+    await fleet.tell("n", "resp_1")
+    assert await fleet.hear("n", wait_s=0.2) == ["resp_1"]
+    await fleet.leave("n")
+    await client.aclose()
+    await listener.aclose()
 
 
 @pytest.mark.parametrize("name", ["cache", "log"])
