@@ -8,7 +8,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test conformance lint format lock web web-check monitoring manifests demo-manuals clean \
+.PHONY: help run fleet test test-faults-long conformance lint format lock web web-check monitoring manifests demo-manuals clean \
 	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-resume bench-feedback bench-exports bench-rollups bench-outage
 
 help: ## Show what there is
@@ -26,6 +26,11 @@ test: $(VENV)/.dev ## Run every test against real servers
 	@scripts/require-prometheus
 	@scripts/require-haproxy
 	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+test-faults-long: $(VENV)/.dev ## Faults for hours; ARGS="MINUTES=60 CLIENTS=200 SEED=1 SEEDS=20000"
+	@env $(addprefix MANICULE_TEST_,$(ARGS)) $(BIN)/python -m pytest -m long -v -s tests/faults $(PYTEST_ARGS)
+	$(if $(PYTEST_ARGS),,@env MANICULE_TEST_SEEDS=20000 $(addprefix MANICULE_TEST_,$(ARGS)) \
+		$(BIN)/python -m pytest -n auto tests/simulation)
 
 conformance: $(VENV)/.dev ## Run Autobahn's WebSocket cases against our stack (needs Python 2.7)
 	@$(BIN)/python tests/conformance/autobahn.py --folder $(VENV)/autobahn $(ARGS)

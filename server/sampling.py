@@ -108,6 +108,7 @@ class Sampler:
         """Look once. What cannot be seen keeps its last value; `dependency_up` tells of it."""
         if (memory := resident_bytes()) is not None:
             self._metrics.set("memory_bytes", memory)
+        self._metrics.set("tasks", len(asyncio.all_tasks()))
         if self._memory.is_short():
             await asyncio.to_thread(give_back)
         self._metrics.set("memory_used_ratio", self._memory.share)

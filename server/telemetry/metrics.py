@@ -103,6 +103,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("dependency_up", "gauge", "1 when a dependency works, else 0.", ("dependency",)),
     Metric("build_info", "gauge", "1, with the version as a label.", ("version",)),
     Metric("memory_bytes", "gauge", "Resident memory."),
+    Metric("tasks", "gauge", "Tasks of the event loop."),
     Metric("memory_used_ratio", "gauge", "Memory over its mark; from 1 on questions are refused."),
     Metric("feedback_ack_seconds", "histogram", "Judgement to its acknowledgement."),
     Metric(
