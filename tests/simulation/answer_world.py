@@ -255,6 +255,7 @@ class Client:
     response_id: str = ""
     final: dict[str, Any] | None = None
     read_pause_s: float = 0.0
+    came_at: list[float] = field(default_factory=list)
     ended_at: float = 0.0
 
     async def ask(self, node: AnswerNode | None = None) -> dict[str, Any]:
@@ -294,6 +295,11 @@ class Client:
         )
 
     @property
+    def longest_gap_s(self) -> float:
+        """The longest time between two events."""
+        return max(later - before for before, later in itertools.pairwise(self.came_at))
+
+    @property
     def position(self) -> tuple[int, int]:
         """The last event that came."""
         if not self.events:
@@ -313,6 +319,7 @@ class Client:
         self._check_position(event)
         self.response_id = event["response_id"]
         self.events.append(event)
+        self.came_at.append(self.run.world.loop.time())
         if kind in TERMINAL:
             self.final = event["response"]
 
@@ -329,6 +336,7 @@ class Client:
             # Frames that were sent unlogged may be lost with their node: only then.
             assert self.run.log_was_away(), error
             self.events.clear()
+            self.came_at.clear()
             if error["code"] == "response_not_found":
                 self.response_id = ""
         else:

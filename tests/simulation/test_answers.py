@@ -14,6 +14,12 @@ CANCELLED_S = 0.25
 SERVED_S = 0.1
 """A message in mid-answer is answered in this time."""
 
+LATE_S = 0.2
+"""From the model's last word to the end of the answer: a tick, the log and the way."""
+
+GAP_S = 0.25
+"""Between two events, whatever the log does."""
+
 FENCED_S = 2.5
 """A node that comes back knows by then that another one writes its answer."""
 
@@ -138,6 +144,53 @@ async def replies_are_lost(seed):
 
 def test_f33_an_append_whose_reply_is_lost_is_in_the_log_once(explore):
     explore(replies_are_lost)
+
+
+async def one_reads_slowly(seed):
+    run = AnswerWorld(seed, nodes=2, words=100)
+    fast, slow = Client(run), Client(run)
+    asking = asyncio.create_task(fast.ask(run.nodes[0]))
+    await begun(fast)
+    slow.read_pause_s = run.world.dice.uniform(0.05, 0.5)
+    reading = asyncio.create_task(slow.follow(fast.response_id, run.world.dice.choice(run.nodes)))
+    await asking
+    assert fast.ended_at - run.model.calls[0].ended_at < LATE_S
+    await reading
+    for client in (fast, slow):
+        client.check()
+        of_one_epoch(client)
+        await client.check_against_log()
+
+
+def test_f28_a_slow_reader_gets_all_and_holds_back_nobody(explore):
+    explore(one_reads_slowly, 15)
+
+
+async def log_goes_away(seed):
+    """The log fails, or says nothing, in mid-answer; whoever stays connected hardly sees it."""
+    run = AnswerWorld(seed, words=60)
+    clients = [Client(run, question=f"{number}: how?") for number in range(2)]
+    asking = [asyncio.create_task(client.ask(run.nodes[0])) for client in clients]
+    await begun(clients[0], 8)
+    await some_time(run, 1.0)
+    if run.world.chance(0.5):
+        run.log.failing = run.fleet.failing = "it is away"
+    else:
+        for node in run.nodes:
+            node.wire.is_cut = True
+    await asyncio.sleep(run.world.dice.uniform(0.2, 5))
+    run.log.failing = run.fleet.failing = None
+    run.heal()
+    await asyncio.gather(*asking)
+    for client in clients:
+        client.check()
+        of_one_epoch(client)
+        assert client.longest_gap_s < GAP_S
+        assert not client.told["gone 1006"]
+
+
+def test_f31_f32_while_the_log_is_away_answers_stream_on(explore):
+    explore(log_goes_away)
 
 
 async def cancelled(seed):
