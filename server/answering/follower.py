@@ -23,6 +23,12 @@ POLL_S = 0.04
 SILENT_S = 1.0
 """An answer without news for so long may have lost its writer."""
 
+BLIND_S = 2.0
+"""A log that was away for so long has let the leases of living nodes lapse, or soon would have."""
+
+SETTLE_S = 6.0
+"""Such nodes are given this long to renew them: a breaker's longest rest, and a renewal."""
+
 MARK_S = 10.0
 """Between two marks that say that an answer is read here; a mark lives three times as long."""
 
@@ -33,7 +39,10 @@ UNREAD_S = 5.0
 
 @dataclass(slots=True)
 class Followed:
-    """A topic that is filled from the log. `heard_at` is when the last news came."""
+    """A topic that is filled from the log.
+
+    `heard_at` is when the last news came, or until when none are to be expected.
+    """
 
     topic: Topic
     writer: str
@@ -73,6 +82,7 @@ class Follower:
         self._followed: dict[str, Followed] = {}
         self._marked_at = float("-inf")
         self._checked_at = float("-inf")
+        self._seen_at = float("-inf")
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -170,6 +180,7 @@ class Follower:
         while True:
             await self._work.wait()
             self._work.clear()
+            self._seen_at = self._clock()
             while self._followed:
                 await asyncio.sleep(POLL_S)
                 try:
@@ -191,6 +202,10 @@ class Follower:
             if followed is not None and followed.after == after[response_id]:
                 self._take(followed, entries)
         now = self._clock()
+        if now - self._seen_at >= BLIND_S:
+            for followed in self._followed.values():
+                followed.heard_at = max(followed.heard_at, now + SETTLE_S - SILENT_S)
+        self._seen_at = now
         self._drop_unread(now)
         if now - self._marked_at >= MARK_S:
             self._marked_at = now

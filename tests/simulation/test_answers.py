@@ -5,6 +5,8 @@ import asyncio
 from answer_world import GRACE_S, AnswerWorld, Client
 from simulated_socket import LONGEST_HALF_OPEN_S
 
+from server.answering.presence import LEASE_S
+
 TAKEN_OVER_S = 5.0
 """After a node died another one writes its answers by then."""
 
@@ -191,6 +193,26 @@ async def log_goes_away(seed):
 
 def test_f31_f32_while_the_log_is_away_answers_stream_on(explore):
     explore(log_goes_away)
+
+
+async def log_outlives_leases(seed):
+    """The log is away for longer than a lease while another node's client reads along."""
+    run = AnswerWorld(seed, words=300)
+    asker, other, reading = await two_readers(run)
+    await some_time(run, 1.0)
+    run.log.failing = run.fleet.failing = "it is away"
+    await asyncio.sleep(run.world.dice.uniform(LEASE_S, 2 * LEASE_S))
+    run.log.failing = run.fleet.failing = None
+    await reading
+    for client in (asker, other):
+        client.check()
+        of_one_epoch(client)
+        await client.check_against_log()
+    assert len(run.model.calls) == 1
+
+
+def test_f31_after_a_long_absence_of_the_log_living_writers_keep_their_answers(explore):
+    explore(log_outlives_leases, 15)
 
 
 async def cancelled(seed):
