@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 import ssl
@@ -28,6 +29,7 @@ log = structlog.get_logger("manicule")
 # What the kernel may hold of a client that does not read; the default is megabytes.
 SEND_BUFFER_BYTES = 65_536
 BACKLOG = 2048
+SPARE_FILES = 512  # manuals, stores, models, Redis, and clients that have not shaken hands yet
 
 
 class ListenError(Exception):
@@ -63,6 +65,20 @@ def _listen(host: str, port: int, choice: str) -> socket.socket:
         ) from None
     sock.setblocking(False)
     return sock
+
+
+def raise_file_limit(connections: int) -> None:
+    """Let this process have as many files open as it may: each socket is one.
+
+    Says so when that is too few for `connections` sockets.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + SPARE_FILES
+    if soft < wanted:
+        highest = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
+        if highest < wanted:
+            log.warning("few_files", limit=highest, wanted=wanted, remedy="Raise ulimit -n.")
 
 
 def check_tls(settings: Settings) -> None:

@@ -37,6 +37,7 @@ from server.serving import (
     check_tls,
     listen,
     listen_for_metrics,
+    raise_file_limit,
     serve,
 )
 from server.storage.checks import check_cache, check_log
@@ -71,6 +72,7 @@ def run_server(settings: Settings) -> int:
         return _complain([what], FAILED)
     if not (is_loopback(settings.host) or settings.tls_certificate or settings.trusted_proxies):
         log.warning("no_tls", remedy="Set a TLS certificate, or trusted proxies that end TLS.")
+    raise_file_limit(settings.max_connections)
     log.info("starting", version=SERVER_VERSION, **_changed(settings))
     if settings.workers == 1:
         return _serve_here(plan, socks, lambda: _announce(plan, socks))

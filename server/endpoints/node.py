@@ -109,11 +109,6 @@ class Node:
         principal = await self.tickets.redeem(credential)
         return principal if principal is not None and self.keys.stands(principal) else None
 
-    def check_standing(self) -> None:
-        """Have every connection look whether it may stay."""
-        for connection in tuple(self.connections):
-            connection.check_standing()
-
     async def note(self, action: AuditAction, principal: Principal | None, **facts: Fact) -> None:
         """Write to the audit log; raises `EventError`, for what is not noted is not done."""
         try:

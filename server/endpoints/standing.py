@@ -19,7 +19,10 @@ from server.storage.shared_lists import MAX_ENTRIES, RedisList, SharedList
 log = structlog.get_logger("manicule")
 
 LOOK_S: Final = 1.0
-"""Between looks at the sockets: 10,000 take some milliseconds."""
+"""Between looks at the sockets; one costs a microsecond."""
+
+LOOKED_AT_ONCE: Final = 1000
+"""Sockets between two turns of the loop, a millisecond, so that nobody waits for a look."""
 
 LOOKS_A_READING: Final = 2
 """Files and the shared list are read at every second look."""
@@ -71,8 +74,15 @@ class Watch:
         while True:
             await self.read()
             for _ in range(LOOKS_A_READING):
-                self._node.check_standing()
+                await self.look()
                 await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Have every connection look whether it may stay."""
+        for number, connection in enumerate(tuple(self._node.connections), 1):
+            connection.check_standing()
+            if number % LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def read(self) -> None:
         """Read what changed about keys and revocations."""

@@ -173,3 +173,20 @@ async def test_workers_share_a_port_and_end_together(tmp_path: Path):
             process.kill()
             await process.communicate()
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(("hard", "limit"), [(4096, 1512), (800, 800)])
+def test_f82_the_process_takes_the_files_it_may_have(hard: int, limit: int):
+    """Many systems give 1,024 unless asked, which is fewer than the sockets that are allowed."""
+    program = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard})); "
+        "from server.serving import raise_file_limit; raise_file_limit(1000); "
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(), capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    said = done.stdout.split()
+    assert said[-1] == str(limit)
+    assert ("few_files" in done.stdout) is (hard < 1512)
