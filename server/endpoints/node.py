@@ -33,11 +33,14 @@ from server.telemetry.metrics import Metrics
 
 log = structlog.get_logger("manicule")
 
+GOODBYE_S = 0.5  # for saying why to all sockets; one that does not read does not hold up the end
 DENIALS_PER_MINUTE = 60  # a guesser of keys must not fill the disk; the metrics count them all
 
 
 class Drainable(Protocol):
-    """A connection that can be told to go."""
+    """A connection that can be told to go; `gone` is set when it has said why and has ended."""
+
+    gone: asyncio.Event
 
     def drain(self, reason: str, time_left_ms: int) -> None:
         """Tell the client to finish or go elsewhere."""
@@ -170,5 +173,11 @@ class Node:
             await self.answering.hand_over_all()
         if self.leave_fleet is not None:
             await self.leave_fleet()
-        for connection in tuple(self.connections):
+        leaving = tuple(self.connections)
+        for connection in leaving:
             connection.leave()
+        if leaving:  # else the server's own end of the sockets may overtake the reason for it
+            goodbyes = [asyncio.ensure_future(connection.gone.wait()) for connection in leaving]
+            await asyncio.wait(goodbyes, timeout=GOODBYE_S)
+            for goodbye in goodbyes:
+                goodbye.cancel()

@@ -69,6 +69,7 @@ class Connection:
         )
         self._opened_at = node.clock()
         self._judging = 0
+        self.gone = asyncio.Event()
         self._reading = Reading(node.resuming, send=self._send, on_end=self._session.answer_ended)
         self._outbox = Outbox(
             websocket.send_text,
@@ -93,6 +94,7 @@ class Connection:
                 task.cancel()
             await asyncio.gather(receiver, sender, return_exceptions=True)
             self._session.close()
+            self.gone.set()
 
     async def _receive(self) -> CloseCode | None:
         """Read until the end; returns why we ended it below, None when the client did."""

@@ -301,6 +301,7 @@ async def test_draining_tells_everybody_finishes_and_closes():
     ):
         await busy.ask(event_id="q")
         await busy.until(DELTA)
+        connections = tuple(rig.node.connections)
         drain = asyncio.create_task(rig.node.drain(20))
         told = await idle.until("session.go_away")
         assert told["time_left_ms"] == 20_000
@@ -317,6 +318,7 @@ async def test_draining_tells_everybody_finishes_and_closes():
         gate.set()
         assert (await busy.final("q"))["output_text"] == "ab"
         await drain
+        assert all(connection.gone.is_set() for connection in connections)  # the reason is out
         assert (await busy.closed())[0] == 1001
         assert (await idle.closed())[0] == 1001
 
