@@ -63,8 +63,9 @@ def some(count, seed, **fixed):
     """Judgements over some weeks, in which a span of each length but the longest is over."""
     dice = random.Random(seed)
     made = []
-    for _ in range(count):
+    for number in range(count):
         fields = {
+            "response_id": f"r{seed}-{number}",
             "action": dice.choice(("accept", "accept", "reject", "modify", "rate", "dismiss")),
             "received_at": dice.randrange(FIRST, NOW_MS),
             "product_id": dice.choice(("p1", "p2", "", None)),
@@ -125,7 +126,7 @@ async def test_sums_stay_when_judgements_are_erased(store):
     await store.write(some(500, 6))
     where = Filter(since=FIRST, until=TODAY * DAY_MS)
     before = await store.tally(("product_id", "model"), where)
-    await store.erase_user("u1")
+    await store.erase_user("u1", now=NOW_MS)
     await store.sum_up(TODAY)
     assert await store.tally(("product_id", "model"), where) == before
 
