@@ -40,7 +40,7 @@ REASONS: Final = {
     "rated": "a score is no text to learn",
     "dismissed": "dismissing decides nothing",
     "no_pair": "no other answer to compare with",
-    "over_daily_cap": "its sender judged more that day than is counted",
+    "not_counted": "decided anew by the same person, or more that day than is counted",
     "unfinished_answer": "the answer was cut, failed or cancelled",
     "empty_question": "the question is empty",
     "empty_answer": "an answer is empty",

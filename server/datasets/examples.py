@@ -10,15 +10,16 @@ from server.storage.store import Judged
 
 Reason = Literal[
     "no_interaction", "item_judgement", "rejected", "rated", "dismissed", "no_pair",
-    "over_daily_cap", "unfinished_answer", "empty_question", "empty_answer", "same_text",
+    "not_counted", "unfinished_answer", "empty_question", "empty_answer", "same_text",
     "too_long", "not_unicode", "invalid_line", "duplicate", "golden_question",
 ]  # fmt: skip
 """Why a judgement or a line of it is left out; a manifest counts each.
 
-`item_judgement`: it is about one item, which says nothing of the whole answer. `over_daily_cap`:
-its principal judged so much that day that it counts less. `unfinished_answer`: cut, failed or
-cancelled. `no_pair`: no other answer that it could be compared with. `same_text`: both sides of a
-pair are equal. `golden_question`: it is in the golden set, which must not be trained on.
+`item_judgement`: it is about one item, which says nothing of the whole answer. `not_counted`: the
+same person decided about it anew, or its principal judged too much that day. `unfinished_answer`:
+cut, failed or cancelled. `no_pair`: no other answer that it could be compared with. `same_text`:
+both sides of a pair are equal. `golden_question`: it is in the golden set, which must not be
+trained on.
 """
 
 
@@ -103,7 +104,7 @@ def unusable(judged: Judged) -> Reason | None:
     if feedback.item_id is not None:
         return "item_judgement"
     if feedback.weight < 1:
-        return "over_daily_cap"
+        return "not_counted"
     return None if judged.interaction else "no_interaction"
 
 

@@ -39,7 +39,7 @@ def test_the_system_text_names_the_product():
         ({}, {"action": "rate", "score": 5}, "rated"),
         ({}, {"action": "dismiss"}, "dismissed"),
         ({}, {"item_id": "i1"}, "item_judgement"),
-        ({}, {"weight": 0.25}, "over_daily_cap"),
+        ({}, {"weight": 0.25}, "not_counted"),
         ({"outcome": "incomplete"}, {}, "unfinished_answer"),
         ({"question": " \n"}, {}, "empty_question"),
         ({"answer": "\u2003"}, {}, "empty_answer"),

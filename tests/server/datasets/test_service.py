@@ -144,7 +144,7 @@ async def test_every_judgement_is_a_line_or_has_a_reason(tmp_path):
     manifest = await run(store, tmp_path)
     assert manifest.lines == 1
     assert manifest.left_out == {
-        "duplicate": 1, "item_judgement": 1, "no_interaction": 1, "over_daily_cap": 1,
+        "duplicate": 1, "item_judgement": 1, "no_interaction": 1, "not_counted": 1,
         "rated": 1, "rejected": 1, "too_long": 1, "unfinished_answer": 1,
     }  # fmt: skip
     assert manifest.lineage.judgements == manifest.lines + sum(manifest.left_out.values())
