@@ -113,6 +113,11 @@ class Timed:
     cpu_ms: float
     said: bytes
 
+    @property
+    def computed(self) -> str:
+        """The work of one question, unless a process of the server ended meanwhile."""
+        return f"{self.cpu_ms:,.1f}" if self.cpu_ms > 0 else "-"
+
     def __str__(self) -> str:
         low, middle, high = min(self.times_ms), median(self.times_ms), max(self.times_ms)
         return f"{middle:,.1f} ({low:,.1f}-{high:,.1f})"
@@ -138,7 +143,7 @@ async def measure(
         if options.only and options.only not in name:
             continue
         ours = await timed(question, store, options.runs, server)
-        line = [f"{kind}: {name}", str(ours), f"{ours.cpu_ms:,.1f}"]
+        line = [f"{kind}: {name}", str(ours), ours.computed]
         line.append("yes" if median(ours.times_ms) < GOAL_MS else "no")
         if options.raw_runs:
             raw = await timed(question, RawCounts(store), options.raw_runs, server)
