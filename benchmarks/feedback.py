@@ -3,8 +3,7 @@
 The limit is the store's own group commit: the same rows in batches of as many as the writer may
 take, one after the other, nothing else. The writer gets them from many senders at once, each
 waiting for its acknowledgement before it sends the next. `--rate` then measures the wait for an
-acknowledgement at a fixed pace, and `--outage` the memory and the answers while the store is away
-for so many seconds.
+acknowledgement at a fixed pace. `benchmarks/outage.py` has what happens while the store is away.
 """
 
 from __future__ import annotations
@@ -12,20 +11,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import resource
 import sys
 import tempfile
 import time
 import uuid
 from collections import Counter
-from pathlib import Path
 
 from protocol.errors import EventError
 from server.feedback.writer import MAX_ROWS, Writer
-from server.storage.journal import MemoryJournal
 from server.storage.opening import open_store
 from server.storage.records import FeedbackRow
-from server.storage.store import StoreUnavailableError
 
 ROW = "{:<34} {:>10} {:>9} {:>9} {:>9}"
 
@@ -117,37 +112,6 @@ async def open_loop(writer: Writer, rows: list[FeedbackRow], rate: float):
     return len(rows) / (time.perf_counter() - started), waits, answers
 
 
-class Away:
-    """A store that is away."""
-
-    async def write(self, rows):
-        """Take nothing."""
-        raise StoreUnavailableError("away", code="08006")
-
-
-async def outage(seconds: float, rate: float) -> None:
-    """Send while the store is away; the journal in memory is counted apart from the writer."""
-    rows = rows_of(int(seconds * rate))
-    journal = MemoryJournal(max_entries=len(rows))
-    for name, used in (("store away, journal there", journal), ("store and journal away", None)):
-        writer = Writer(Away(), journal=used)  # type: ignore[arg-type]
-        writer.start()
-        before = resident_bytes()
-        reached, waits, answers = await open_loop(writer, rows, rate)
-        held = sum(len(one.entry.data) for one in journal._entries.values()) if used else 0
-        grown = (resident_bytes() - before) / 2**20
-        line(f"{name}, {seconds:g} s", reached, waits)
-        print(f"  answers {dict(answers)}; memory +{grown:.0f} MiB, of it {held / 2**20:.0f} MiB")
-        print("  are entries of the journal, which here is in this process")
-        await writer.aclose(drain_s=0.1)
-
-
-def resident_bytes() -> int:
-    """Memory of this process now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
-
-
 async def measure(url: str, options: argparse.Namespace) -> None:
     """Print the table's rows of one store."""
     kind = url.split(":", 1)[0]
@@ -185,8 +149,6 @@ async def run(options: argparse.Namespace) -> None:
         await measure(options.postgres, options)
     else:
         print("postgresql: not measured, no --postgres URL was given")
-    if options.outage:
-        await outage(options.outage, options.outage_rate)
 
 
 def main() -> None:
@@ -196,8 +158,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="runs of each, in turns")
     parser.add_argument("--rate", type=float, default=5000, help="events/s of the paced run")
     parser.add_argument("--seconds", type=float, default=5, help="length of the paced run")
-    parser.add_argument("--outage", type=float, default=0, help="seconds without a store")
-    parser.add_argument("--outage-rate", type=float, default=2000, help="events/s meanwhile")
     parser.add_argument(
         "--postgres",
         default=os.environ.get("MANICULE_TEST_POSTGRES_URL", ""),

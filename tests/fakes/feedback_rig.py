@@ -128,7 +128,8 @@ async def until(check, bound_s: float = 10.0):
     while True:
         found = check()
         if asyncio.iscoroutine(found):
-            found = await found
+            async with asyncio.timeout(bound_s):
+                found = await found
         if found:
             return found
         assert time.monotonic() < deadline, "the awaited state did not come"

@@ -78,7 +78,7 @@ def run_apart(coroutine):
 async def _fetch(url: str, statement: str, *args: object) -> list:
     connection = await asyncpg.connect(url, timeout=5)
     try:
-        return await connection.fetch(statement, *args)
+        return await connection.fetch(statement, *args, timeout=START_S)
     finally:
         await connection.close(timeout=5)
 

@@ -23,6 +23,10 @@ Key = tuple[str, str]
 FINAL = ("conflict", "invalid_event", "response_not_found", "invalid_receipt")
 
 
+ANSWER_S = 60.0
+"""A writer that gives no answer for so long has hung, and its test ends."""
+
+
 @dataclass
 class Verdict:
     """Keys of (tenant, event id) by the way in which they fail."""
@@ -74,7 +78,8 @@ class Obligations:
         """Send one row through a writer and note the outcome."""
         self.send(row)
         try:
-            ack = await writer.submit(row, **options)
+            async with asyncio.timeout(ANSWER_S):
+                ack = await writer.submit(row, **options)
         except EventError as error:
             self.nack(row, error.code)
             return error
