@@ -11,6 +11,7 @@ import typer
 
 from server.cli import key_commands, store_commands
 from server.cli.auditing import audit_app
+from server.cli.bench_commands import bench_app
 from server.cli.letter_commands import dlq_app
 from server.cli.options import (
     DEFAULT_URL,
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 catalog_app = typer.Typer(no_args_is_help=True, help="Make and check catalog files.")
 app.add_typer(catalog_app, name="catalog")
+app.add_typer(bench_app, name="bench")
 
 
 def _version(wanted: bool) -> None:
