@@ -24,12 +24,14 @@ class Reader:
 
     `events` are those of the answer, in order; `cuts` how often the connection was lost; `gaps_s`
     how long each loss lasted until the next event of the answer; `told` the `response.resumed`.
-    A server that refuses with a retryable error is asked again.
+    A server that refuses with a retryable error is asked again. So is, by a `patient` reader, one
+    that does not know the answer: what a log that fails did not take, the node that writes it has.
     """
 
     question: str = "How do I change the battery?"
     fields: dict[str, object] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    patient: bool = False
     events: list[dict] = field(default_factory=list)
     told: list[dict] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -37,7 +39,9 @@ class Reader:
     asked: int = 0
     gaps_s: list[float] = field(default_factory=list)
     grew: asyncio.Event = field(default_factory=asyncio.Event)
+    anew_s: float | None = None  # from the first loss to the first event of the next epoch
     _lost_at: float | None = None
+    _first_lost_at: float | None = None
 
     @property
     def response_id(self) -> str | None:
@@ -107,7 +111,7 @@ class Reader:
             try:
                 while not self.is_over:
                     event = read_event(await socket.recv())
-                    if event["type"] == "error" and event["error"]["retryable"]:
+                    if event["type"] == "error" and self._asks_again(event["error"]):
                         self.refused.append(event["error"]["code"])
                         await asyncio.sleep(event["error"].get("retry_after_ms", 100) / 1000)
                         return
@@ -116,7 +120,12 @@ class Reader:
                 if self.events:
                     self.cuts += 1
                     self._lost_at = self._lost_at or time.monotonic()
+                    self._first_lost_at = self._first_lost_at or self._lost_at
                 raise
+
+    def _asks_again(self, error: dict) -> bool:
+        unknown = ("response_not_found", "invalid_event")
+        return error["retryable"] or (self.patient and error["code"] in unknown)
 
     async def _greet(self, socket) -> None:
         """Ask, or go on after the last event."""
@@ -146,6 +155,8 @@ class Reader:
         if self._lost_at is not None:
             self.gaps_s.append(time.monotonic() - self._lost_at)
             self._lost_at = None
+        if event["epoch"] > 1 and self._first_lost_at is not None and self.anew_s is None:
+            self.anew_s = time.monotonic() - self._first_lost_at
         self.events.append(event)
         self.grew.set()
 

@@ -32,6 +32,24 @@ async def test_f24_at_every_place(redis_server, tmp_path):
         await check_cuts(fleet, scale.CUTS)
 
 
+async def test_f26_killed_under_many_streams(nodes):
+    """The node that writes all of them dies; each goes on at the other, anew, to its end."""
+    script = [{"text": "First "}, {"tokens": 150, "rate_per_s": 10}]
+    settings = {"max_running_answers": "5000", "model_concurrency": "5000"}
+    fleet = await asyncio.to_thread(nodes, 2, script=script, **settings)
+    readers = [Reader(f"Who goes on with {number}?") for number in range(scale.CLIENTS)]
+    reading = [asyncio.create_task(reader.read(fleet.urls, 300)) for reader in readers]
+    await asyncio.gather(*(reader.until_text() for reader in readers))
+    fleet.nodes[0].kill()
+    await asyncio.gather(*reading)
+    for reader in readers:
+        assert reader.final["status"] == "completed"
+        assert reader.epoch == 2
+        assert len(reader.text.split()) == 151
+    anew = sorted(reader.anew_s for reader in readers)
+    print(f"{len(readers)} answers go on after {anew[len(anew) // 2]:.1f} s, last {anew[-1]:.1f} s")
+
+
 async def test_f36_a_storm_of_clients(nodes):
     await storm(nodes, scale.STORM)
 
@@ -90,16 +108,18 @@ async def test_f86_an_hour_of_weather(nodes, obligations):
     began = time.monotonic()
     end = began + seconds
     weather = asyncio.create_task(Weather(fleet, scale.SEED).blow(end))
-    answers = 0
+    answers = unknown = 0
 
     async def use(client):
-        nonlocal answers
+        nonlocal answers, unknown
         dice = random.Random(f"{scale.SEED} {client}")
         urls = fleet.urls[client % 2 :] + fleet.urls[: client % 2]
         number = 0
         while time.monotonic() < end:
             number += 1
-            reader = await Reader(f"What does {client} ask as {number}?").read(urls, 300)
+            reader = Reader(f"What does {client} ask as {number}?", patient=True)
+            await reader.read(urls, 300)
+            unknown += "response_not_found" in reader.refused
             assert reader.final["status"] == "completed"
             answers += 1
             if dice.random() < 0.3:
@@ -119,7 +139,7 @@ async def test_f86_an_hour_of_weather(nodes, obligations):
         for node, before in zip(fleet.nodes, warm, strict=True)
     ]
     print(
-        f"{answers} answers; MiB an hour: {', '.join(f'{slope:.1f}' for slope in slopes)}; "
+        f"{answers} answers, {unknown} not found at first; MiB an hour: {', '.join(f'{slope:.1f}' for slope in slopes)}; "
         f"files {files} then {[open_files(node) for node in fleet.nodes]}"
     )
     for number, node in enumerate(fleet.nodes):

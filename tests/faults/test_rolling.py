@@ -209,5 +209,6 @@ async def storm(nodes, clients):
     gaps = sorted(reader.gaps_s[0] for reader in readers)
     print(
         f"{clients} clients read on: p50 {gaps[len(gaps) // 2] * 1000:.0f} ms, "
-        f"p99 {gaps[int(len(gaps) * 0.99)] * 1000:.0f} ms, last {gaps[-1] * 1000:.0f} ms"
+        f"p99 {gaps[int(len(gaps) * 0.99)] * 1000:.0f} ms, last {gaps[-1] * 1000:.0f} ms; "
+        f"refused meanwhile: {sum(len(reader.refused) for reader in readers)}"
     )
