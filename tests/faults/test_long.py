@@ -138,10 +138,10 @@ async def test_f86_an_hour_of_weather(nodes, obligations):
         (node.rss_bytes() - before) / MIB / hours
         for node, before in zip(fleet.nodes, warm, strict=True)
     ]
-    print(
-        f"{answers} answers, {unknown} not found at first; MiB an hour: {', '.join(f'{slope:.1f}' for slope in slopes)}; "
-        f"files {files} then {[open_files(node) for node in fleet.nodes]}"
-    )
+    growth = ", ".join(f"{slope:.1f}" for slope in slopes)
+    now = [open_files(node) for node in fleet.nodes]
+    print(f"{answers} answers, {unknown} not found at first")
+    print(f"MiB an hour: {growth}; files {files} then {now}")
     for number, node in enumerate(fleet.nodes):
         # The clients are gone by now. Connections to the log are opened as they are needed.
         assert open_files(node) <= files[number] + MAX_CONNECTIONS
