@@ -45,17 +45,27 @@ async def health(_request: Request) -> Response:
 
 
 def ready_endpoint(node: Node, look: Callable[[], Awaitable[list[Dependency]]]) -> HTTPEndpoint:
-    """Return the endpoint for `/ready`: 503 while draining or without what is required."""
+    """Return the endpoint for `/ready`: 503 while draining or without what is required.
 
-    async def endpoint(_request: Request) -> Response:
+    What a dependency said may name hosts and users: where there are keys it is for viewers.
+    """
+
+    async def endpoint(request: Request) -> Response:
         found = await look()
+        principal = node.keys.of_connection(request)
+        shows_details = principal is not None and principal.may("viewer")
         for dependency in found:
             node.metrics.set("dependency_up", float(dependency.ok), dependency.name)
         is_ready = not node.draining and all(d.ok or not d.required for d in found)
         body = {
             "status": "draining" if node.draining else "ready" if is_ready else "not_ready",
             "dependencies": {
-                d.name: {"ok": d.ok, "required": d.required, "detail": d.detail} for d in found
+                d.name: {
+                    "ok": d.ok,
+                    "required": d.required,
+                    "detail": d.detail if shows_details else "",
+                }
+                for d in found
             },
         }
         return json_response(body, 200 if is_ready else 503)

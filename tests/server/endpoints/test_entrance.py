@@ -190,3 +190,21 @@ def test_a_setting_that_guards_nothing_is_a_mistake(given):
 
     [problem] = check_settings(Settings(**given), str.upper)
     assert problem.startswith(("HOSTS", "TLS", "METRICS_PORT", "TRUSTED_PROXIES"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "key", "shown"),
+    [
+        ((), None, True),
+        (API_KEYS, None, False),
+        (API_KEYS, KEYS["user"], False),
+        (API_KEYS, KEYS["viewer"], True),
+    ],
+)
+async def test_s42_what_a_dependency_said_is_for_viewers(keys, key, shown):
+    async with Rig(api_keys=keys) as rig, serving(rig) as url, http(url, key) as client:
+        body = (await client.get("/ready")).json()
+        assert body["status"] == "ready"
+        details = [one["detail"] for one in body["dependencies"].values()]
+        assert details
+        assert any(details) is shown
