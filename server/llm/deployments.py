@@ -22,7 +22,7 @@ are about one request, and one client's requests must not close a model to every
 def says_of_the_model(error: UpstreamError) -> bool:
     """Whether a failure tells how the next call would fare."""
     if error.kind == "rate_limited":
-        return error.retry_after_s is None  # with a time to wait, that is what is kept
+        return not error.retry_after_s  # with a time to wait, that is what is kept
     return error.kind in ("connect", "timeout", "server") or error.status in SICK_STATUSES
 
 
