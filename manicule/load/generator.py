@@ -75,6 +75,7 @@ class Generator:
             await asyncio.sleep(max(0.0, at - time.perf_counter()))
             self.figures.send_late_s.append(max(0.0, time.perf_counter() - at))
             await next(turn).ask(self._question(), at)
+        await asyncio.sleep(max(0.0, self._started + self._plan.duration_s - time.perf_counter()))
 
     def _question(self) -> dict[str, str]:
         number, plan = next(self._numbers), self._plan

@@ -128,7 +128,7 @@ async def test_what_a_server_refuses_is_counted_by_its_code():
 async def test_who_reads_nothing_is_closed_and_counted():
     text = "word " * 200_000
     async with (
-        Rig(Told(text), slow_client_s=1, send_buffer_bytes=4096) as rig,
+        Rig(Told(*[text] * 20), slow_client_s=1, send_buffer_bytes=4096) as rig,
         serving(rig) as url,
     ):
         summary = await run(url, slow_readers=1, questions_per_s=0.01, duration_s=4)
