@@ -16,7 +16,8 @@ from typing import Any
 from unittest import mock
 
 import structlog
-from simulated_loop import PLACE, SimulatedLoop, SimulationError
+from simulated_loop import SimulatedLoop, SimulationError
+from simulated_places import PLACE
 
 SEEDS_VARIABLE = "MANICULE_TEST_SEEDS"
 """How many seeds each scenario is run under (`20000`), or which ones (`17:18`)."""

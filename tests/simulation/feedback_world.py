@@ -10,7 +10,7 @@ from explorer import WALL_START_S
 from feedback_rig import feedback
 from judgements import uuid7
 from obligations import Obligations
-from simulated_loop import Place
+from simulated_places import Place
 from simulated_world import Far, Wire, World
 
 from protocol.errors import EventError

@@ -18,8 +18,9 @@ import itertools
 import random
 from asyncio import events
 from collections import deque
-from contextvars import Context, ContextVar, copy_context
-from dataclasses import dataclass, field
+
+from simulated_places import OUTSIDE, PLACE, Place
+from stacks import label, where
 
 MAX_STEPS = 400_000
 """Of one run: hundreds of times what a scenario takes, so that a busy loop is found."""
@@ -54,25 +55,6 @@ class EndlessError(SimulationError):
 
 class OutsideWorldError(SimulationError):
     """The program wanted a socket, a signal or a process of the real world."""
-
-
-@dataclass(eq=False)
-class Place:
-    """Where code runs: a process, with clocks of its own.
-
-    `skew_s` is how far its wall clock is off, `booted_s` what its monotonic clock began at.
-    """
-
-    name: str
-    skew_s: float = 0.0
-    booted_s: float = 0.0
-    stopped: bool = False
-    killed: bool = False
-    put_aside: list[tuple[int, events.Handle]] = field(default_factory=list)
-
-
-OUTSIDE = Place("outside")
-PLACE: ContextVar[Place] = ContextVar("place", default=OUTSIDE)
 
 
 class SimulatedTask(asyncio.Task):
@@ -306,36 +288,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         lines = [f"time {self._now - START_S:.6f} s, {self.steps} steps", *self.story]
         for task in self.tasks:
             if not task.done():
-                lines.append(f"  {task.get_name()} {_where(task.get_coro())}")
+                lines.append(f"  {task.get_name()} {where(task.get_coro())}")
         lines.append("  last steps:")
         for now, handle in self._trace:
             place = handle._context.get(PLACE, OUTSIDE).name
-            lines.append(f"    {now - START_S:.6f} {place}: {_label(handle)}")
+            lines.append(f"    {now - START_S:.6f} {place}: {label(handle)}")
         return "\n".join(lines)
-
-
-def _where(coro) -> str:
-    """The lines at which a coroutine waits, outermost first."""
-    places = []
-    while coro is not None:
-        frame = getattr(coro, "cr_frame", None) or getattr(coro, "ag_frame", None)
-        if frame is not None:
-            name = frame.f_code.co_filename.rpartition("/")[2]
-            places.append(f"{frame.f_code.co_qualname} ({name}:{frame.f_lineno})")
-        coro = getattr(coro, "cr_await", None) or getattr(coro, "ag_await", None)
-    return " > ".join(places)
-
-
-def _label(handle: events.Handle) -> str:
-    callback = handle._callback
-    task = getattr(callback, "__self__", None)
-    if isinstance(task, asyncio.Task):
-        return f"{task.get_name()} {getattr(task.get_coro(), '__qualname__', '')}"
-    return getattr(callback, "__qualname__", repr(callback))
-
-
-def at(place: Place, context: Context | None = None) -> Context:
-    """A context whose code runs at `place`."""
-    context = copy_context() if context is None else context
-    context.run(PLACE.set, place)
-    return context

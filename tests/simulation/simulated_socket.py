@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from simulated_loop import OUTSIDE, Place, at
+from simulated_places import OUTSIDE, Place, at
 from simulated_world import World
 
 WINDOW = 40

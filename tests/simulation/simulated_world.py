@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from simulated_loop import OUTSIDE, PLACE, START_S, Place, SimulatedLoop, at
+from simulated_loop import START_S, SimulatedLoop
+from simulated_places import OUTSIDE, PLACE, Place, at
 
 LONGEST_PAUSE_S = 10.0
 

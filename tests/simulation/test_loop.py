@@ -10,16 +10,8 @@ from pathlib import Path
 
 import pytest
 from explorer import FailingSeedError, simulate
-from simulated_loop import (
-    PLACE,
-    START_S,
-    DeadlockError,
-    EndlessError,
-    OutsideWorldError,
-    Place,
-    SimulationError,
-    at,
-)
+from simulated_loop import START_S, DeadlockError, EndlessError, OutsideWorldError, SimulationError
+from simulated_places import PLACE, Place, at
 
 
 def loop():

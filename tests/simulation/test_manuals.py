@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from explorer import WALL_START_S
 from redis_twin import FarRedis, RedisTwin
-from simulated_loop import Place
+from simulated_places import Place
 from simulated_world import Far, Wire, World
 
 from server.manuals.documents import Extracted, ManualError, ManualSource

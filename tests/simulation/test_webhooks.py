@@ -5,7 +5,7 @@ from collections import Counter
 
 from explorer import WALL_START_S
 from judgements import judgement, uuid7
-from simulated_loop import Place
+from simulated_places import Place
 from simulated_world import Far, Wire, World
 
 from server.storage.memory_store import MemoryStore
