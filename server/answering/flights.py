@@ -11,6 +11,7 @@ from server.answering.admission import Admission, Standing
 from server.answering.answer_cache import FORMAT_VERSION, AnswerCache, CachedAnswer
 from server.answering.bills import Bill, bill_of, charges_of
 from server.answering.model_run import ModelRun
+from server.answering.model_spans import traced
 from server.answering.spending import Caps, Hold, SpendCapError, Spending
 from server.answering.topics import Asker
 from server.llm.chain import Attempt, Chain, ChainEvent, Ended, Reset
@@ -91,7 +92,8 @@ class Flights:
             hold.settle(0.0)
             raise
         events = self._chain.stream(request, fallback_only=fallback_only)
-        run = ModelRun(events, self._landing(key, request, hold), place)
+        landing = self._landing(key, request, hold)
+        run = ModelRun(traced(events, request), landing, place)
         run.join()
         if key is not None:
             self._by_key[key] = run
