@@ -26,7 +26,7 @@ def test_an_hour_passes_at_once():
 
     started = time.perf_counter()
     simulate(sleep, 1)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 30
 
 
 async def rival_tasks(seed):
@@ -61,16 +61,18 @@ SCRIPT = """
 import sys
 sys.path[:0] = sys.argv[1:]
 from explorer import simulate
+from test_answers import storm
 from test_loop import rival_tasks
-print([simulate(rival_tasks, seed) for seed in range(5)])
+print([simulate(scenario, seed) for scenario in (rival_tasks, storm) for seed in range(3)])
 """
 
 
 def test_a_seed_means_the_same_in_every_process():
     folder = Path(__file__).parent
+    folders = [folder, folder.parent / "faults", folder.parent / "fakes", folder.parents[1]]
 
     def digests(hash_seed):
-        command = [sys.executable, "-c", SCRIPT, str(folder), str(folder.parents[1])]
+        command = [sys.executable, "-c", SCRIPT, *map(str, folders)]
         environment = os.environ | {"PYTHONHASHSEED": hash_seed}
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, check=True
