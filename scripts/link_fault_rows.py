@@ -1,4 +1,4 @@
-"""Write the links of the fault table in docs/reliability.md: each row to all files with its tests.
+"""Write the links of the tables of faults and of security: each row to the tests of its number.
 
 A number of the suite that has no row is named; its row is for a person to write.
 """
@@ -25,11 +25,31 @@ def files_by_row() -> dict[int, set[str]]:
     return rows
 
 
+SECURITY = ROOT / "docs" / "security.md"
+SECURITY_ROW = re.compile(r"^(\| S(\d+) \| .* \| )(.*) \|$", re.MULTILINE)
+SECURITY_TEST = re.compile(r"^\s*(?:async )?def (test_s(\d+)_\w+)", re.MULTILINE)
+
+
+def link_security_rows() -> None:
+    """Add to each row the tests of its number; those with other names stay as they are linked."""
+    tests: dict[int, list[str]] = defaultdict(list)
+    for file in sorted((ROOT / "tests").glob("**/test_*.py")):
+        for name, number in SECURITY_TEST.findall(file.read_text("utf-8")):
+            tests[int(number)].append(f"[`{name}`](../{file.relative_to(ROOT)})")
+
+    def relinked(match: re.Match[str]) -> str:
+        held = [one for one in match[3].split(", ") if one.strip()]
+        return match[1] + ", ".join(dict.fromkeys(held + tests[int(match[2])])) + " |"
+
+    SECURITY.write_text(SECURITY_ROW.sub(relinked, SECURITY.read_text("utf-8")), "utf-8")
+
+
 def link(path: str) -> str:
     return f"[{Path(path).stem.removeprefix('test_')}](../{path})"
 
 
 def main() -> int:
+    link_security_rows()
     rows = files_by_row()
     text, gap, rest = PAGE.read_text("utf-8").partition("\n## Not covered")
     listed = {int(found[1]) for found in ROW.findall(text)}
