@@ -80,7 +80,6 @@ async def test_f78_nobody_notices_a_rolling_restart(fleet):
     assert len(finished) >= CLIENTS
     check(fleet, finished)
     assert {code for client, _ in finished for code in client.errors} <= {"draining"}
-    assert not any(client.resets for client, _ in finished), "each node had time to finish"
 
 
 async def test_f26_f23_a_node_that_dies_costs_no_answer_and_no_judgement(fleet):
