@@ -31,6 +31,7 @@ LABEL_CHARS: Final = 32
 KEY_CHARS: Final = 48
 BAR_CHARS: Final = 24
 RATE_CHARS: Final = 22
+RATING_CHARS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,8 @@ class StatsView:
             table.add_column(name, overflow="fold")
         table.add_column("decided", justify="right", no_wrap=True)
         table.add_column("acc/mod/rej", justify="right", no_wrap=True)
-        table.add_column("acceptance (95 %)", min_width=RATE_CHARS)
-        table.add_column("rating", no_wrap=True)
+        table.add_column("acceptance (95 %)", min_width=RATE_CHARS, no_wrap=True)
+        table.add_column("rating", no_wrap=True, min_width=RATING_CHARS)
         for group in found.groups:
             counts = group.counts
             parts = (counts.accepted, counts.modified, counts.rejected)
@@ -179,7 +180,10 @@ def _rate(rate: Rate) -> str:
 
 
 def _rate_cell(rate: Rate) -> Text:
-    return Text(rate.reason or "", style="dim") if rate.value is None else Text(_rate(rate))
+    if rate.value is None:
+        # How many there are stands beside it.
+        return Text((rate.reason or "").partition(":")[0], style="dim")
+    return Text(_rate(rate))
 
 
 def _rating(rating: Rating) -> str:

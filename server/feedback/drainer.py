@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 import structlog
 
-from server.feedback.parts import retry_pause_s, write_parts
+from server.feedback.parts import cancelled, retry_pause_s, write_parts
 from server.storage.journal import Journal, JournalEntry, JournalError
 from server.storage.records import AnyRow, Written, decode_row
 from server.storage.store import Store, StoreUnavailableError
@@ -91,7 +91,6 @@ class Drainer:
         self._on_fatal = on_fatal
         self._task: asyncio.Task[None] | None = None
         self._unfinished = False
-        self._closing = False
 
     def start(self) -> None:
         """Start draining; call it in the running event loop."""
@@ -100,7 +99,6 @@ class Drainer:
 
     async def aclose(self) -> None:
         """End at once; what was not acknowledged is drained by another, or after a restart."""
-        self._closing = True  # client libraries have been seen to swallow a cancellation
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -174,7 +172,7 @@ class Drainer:
 
     async def _drain(self) -> None:
         failures = 0
-        while not self._closing:
+        while not cancelled():
             try:
                 moved = await self.step()
             except (StoreUnavailableError, JournalError) as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
+from server.feedback.parts import cancelled
 from server.storage.store import RowRefusedError, Store, StoreUnavailableError
 
 log = structlog.get_logger()
@@ -55,7 +56,7 @@ class Summing:
             self._task = None
 
     async def _run(self) -> None:
-        while True:
+        while not cancelled():
             # First, too: nodes that start together do not all begin with it.
             await asyncio.sleep(self._pause_s * (1 + self._dice()) / 2)
             try:

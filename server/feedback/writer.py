@@ -18,7 +18,7 @@ import structlog
 from protocol.errors import EventError
 from server.feedback import outcomes
 from server.feedback.outcomes import Ack, Level, WriterEvent
-from server.feedback.parts import retry_pause_s, write_parts
+from server.feedback.parts import cancelled, retry_pause_s, write_parts
 from server.feedback.waiting import Waiting, WaitingRows, wait_for
 from server.storage.journal import Journal, JournalError
 from server.storage.records import AnyRow, FeedbackRow, InteractionRow, Written
@@ -91,7 +91,6 @@ class Writer:
         self._rows = WaitingRows(max_queue_bytes)
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
-        self._stopped = asyncio.Event()
         self._failures = 0
         self._pausing = False
         self._attempt_at: float | None = None
@@ -155,7 +154,6 @@ class Writer:
         self._rows.wake()
         if self._tasks:
             await asyncio.wait(self._tasks[:1], timeout=drain_s)
-        self._stopped.set()  # client libraries have been seen to swallow a cancellation
         running = [*self._tasks, *([self._spilling] if self._spilling else [])]
         for task in running:
             task.cancel()
@@ -168,10 +166,10 @@ class Writer:
         return self.fatal is None and self._rows.put(waiting)
 
     async def _write(self) -> None:
-        while not self._stopped.is_set() and not (self._closing and not self._rows.rows):
+        while not cancelled() and not (self._closing and not self._rows.rows):
             await self._rows.until(lambda: self._closing)
             self._rows.take(self._max_rows, self._max_bytes)
-            while not self._stopped.is_set() and (batch := self._rows.flying()):
+            while not cancelled() and (batch := self._rows.flying()):
                 await self._attempt(batch)
 
     async def _attempt(self, batch: list[Waiting]) -> None:

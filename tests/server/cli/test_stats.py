@@ -1,16 +1,21 @@
 """`manicule stats` against a real store."""
 
 import asyncio
+import io
 import json
 import re
 
 import pytest
 from filled_store import fill, judged
 from judgements import judgement, uuid7
+from rich.console import Console
 from typer.testing import CliRunner
 
 from server.cli.app import app
 from server.cli.charts import bar, sparkline
+from server.cli.stats import StatsView
+from server.insights.acceptance import acceptance_of
+from server.storage.store import Tally
 
 MARCH = ("--since", "2025-03-10", "--until", "2025-03-31")
 HOSTILE = "[red]x\x1b[2J\u202ey"
@@ -57,7 +62,7 @@ async def test_figures_come_with_intervals_or_reasons(stats):
     assert "As it stood 62.8% (47.9 to 75.6%) accepted only" in lines
     assert any(line.startswith("Rating 4.00 (") and line.endswith("of 21") for line in lines)
     assert "od-12 40 24/6/10 75.0% (59.8 to 85.8%) 4.00 of 21" in lines
-    assert "es-8 3 3/0/0 too few decided events: 3 of at least 20" in lines
+    assert "es-8 3 3/0/0 too few decided events" in lines
     assert lines.index("By day, 2025-03-10 to 2025-03-30 (UTC)") > 0
 
 
@@ -152,3 +157,15 @@ def test_a_bar_is_as_long_as_its_share_and_never_longer():
     assert bar(0.001, 10, 8) == "▏"
     assert bar(5, 10, 8, ascii_only=True) == "####"
     assert bar(1, 0, 8) == ""
+
+
+def test_a_terminal_of_80_columns_cuts_no_figure():
+    by = ("product_id", "model")
+    keys = [("roland-td-17-drum-module", "gemini-2.5-flash"), ("a", "extractive")]
+    tallies = [Tally(keys[0], 170, 79, 91, rated=84, score_sum=250), Tally(keys[1], 3)]
+    console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
+    StatsView(console).show_groups(acceptance_of(tallies, by))
+    shown = console.export_text()
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+    assert re.search(r"340 +170/91/79 +76\.8% \(72\.0 to 80\.9%\) +2\.98 of 84", shown)
+    assert re.search(r"3 +3/0/0 +too few decided events", shown)

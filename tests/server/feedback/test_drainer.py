@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 import pytest
@@ -9,7 +10,8 @@ from feedback_rig import FaultyJournal, feedback, interaction, poison, unavailab
 from msgspec import structs
 
 from server.feedback.drainer import Drainer
-from server.storage.journal import JournalError
+from server.storage.journal import JournalError, MemoryJournal
+from server.storage.memory_store import MemoryStore
 from server.storage.records import decode_row, encode_row
 from server.storage.store import StoreUnavailableError
 
@@ -126,3 +128,21 @@ async def test_a_fault_of_ours_stops_loudly(store, journal, drainer_of):
     await until(lambda: reasons)
     assert "ZeroDivisionError" in reasons[0]
     assert await journal.size() == 1
+
+
+async def test_ends_when_cancelled_though_the_journal_swallows_it():
+    entered = asyncio.Event()
+
+    class Swallowing(MemoryJournal):
+        async def claim(self, *args, **options):
+            entered.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise JournalError("the connection is lost") from None
+
+    drainer = Drainer(MemoryStore(), Swallowing(), consumer="one")
+    drainer.start()
+    async with asyncio.timeout(10):
+        await entered.wait()
+        await drainer.aclose()

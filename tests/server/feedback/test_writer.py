@@ -18,6 +18,8 @@ from msgspec import structs
 
 from protocol.errors import EventError
 from server.feedback.outcomes import Ack
+from server.feedback.writer import Writer
+from server.storage.memory_store import MemoryStore
 from server.storage.records import decode_row
 from server.storage.store import StoreUnavailableError
 
@@ -277,3 +279,28 @@ async def test_ids_of_two_tenants_do_not_meet(store, writer_of):
     for tenant in ("acme", "globex"):
         ack = await writer.submit(feedback(event_id=event_id, tenant=tenant))
         assert ack == Ack("committed", duplicate=False)
+
+
+async def test_ends_when_cancelled_though_the_store_swallows_it():
+    class Swallowing(MemoryStore):
+        entered = asyncio.Event()
+
+        async def write(self, rows):
+            self.entered.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise StoreUnavailableError("the connection is lost", code="08006") from None
+
+    store = Swallowing()
+    writer = Writer(store)
+    writer.start()
+    sending = asyncio.create_task(writer.submit(feedback()))
+    await store.entered.wait()
+    [task] = [one for one in asyncio.all_tasks() if one.get_name() == "feedback-writer"]
+    task.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait([task])
+        await writer.aclose(drain_s=0)
+        with pytest.raises(EventError):
+            await sending
