@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from postgres_servers import SUPERUSER, program
-from processes import factory
+from processes import factory, wait_until
 from wire import open_client
 
 from server.feedback.caps import DAILY_CAP
@@ -177,6 +177,39 @@ async def test_a_dump_of_postgresql_is_restored_with_all_that_was_acked(
     assert "needs nothing" in said, "a restored store is as new as the one that was copied"
     second = await asyncio.to_thread(server, None, store=url, secret_key="k" * 32)
     await check_restored(second, judge, before)
+
+
+async def test_entries_of_a_lost_log_reach_the_store_from_its_file(server, redis_server, tmp_path):
+    """A server without traffic on a copy of the old append-only file drains it."""
+    options = ("--appendonly", "yes", "--maxmemory-policy", "noeviction")
+    log = await asyncio.to_thread(redis_server, *options)
+    first = await asyncio.to_thread(server, None, secret_key="k" * 32, log_url=log.url)
+    store = first.folder / "data" / "manicule.db"
+    event_id = str(uuid.uuid4())
+    with closing(sqlite3.connect(store)) as holder:
+        holder.execute("BEGIN IMMEDIATE")  # the store is away for the server
+        async with open_client(first.url) as client:
+            await client.ask(event_id="one")
+            final = await client.final("one")
+            facts = {"response_id": final["id"], "receipt": final["receipt"], "action": "accept"}
+            await client.send("feedback.create", event_id=event_id, **facts)
+            assert (await client.until("feedback.acknowledged"))["level"] == "logged"
+        first.kill()
+        log.kill()
+    old = await asyncio.to_thread(redis_server, *options, start=False)
+    shutil.copytree(log.folder, old.folder, dirs_exist_ok=True)
+    await asyncio.to_thread(old.start)
+    assert old.run("XLEN", "manicule:journal") > 0
+    await asyncio.to_thread(
+        server, None, "--data-dir", str(store.parent), secret_key="k" * 32, log_url=old.url
+    )
+    drained = lambda: old.run("XLEN", "manicule:journal") == 0  # noqa: E731
+    await asyncio.to_thread(wait_until, drained, "an empty journal")
+    with closing(sqlite3.connect(store)) as reader:
+        [number] = reader.execute(
+            "SELECT count(*) FROM feedback WHERE event_id = ?", (event_id,)
+        ).fetchone()
+    assert number == 1
 
 
 def test_the_page_names_the_commands_that_are_tested():
