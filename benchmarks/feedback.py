@@ -17,6 +17,7 @@ import time
 import uuid
 from collections import Counter
 
+from benchmarks.services import postgres
 from protocol.errors import EventError
 from server.feedback.writer import MAX_ROWS, Writer
 from server.storage.opening import open_store
@@ -145,10 +146,8 @@ async def run(options: argparse.Namespace) -> None:
     print(ROW.format("", "rows/s", "p50 ms", "p99 ms", "max ms"))
     with tempfile.TemporaryDirectory() as folder:
         await measure(f"sqlite:///{folder}/feedback.db", options)
-    if options.postgres:
-        await measure(options.postgres, options)
-    else:
-        print("postgresql: not measured, no --postgres URL was given")
+    with postgres(options.postgres) as (url, _):
+        await measure(url, options)
 
 
 def main() -> None:
@@ -161,7 +160,7 @@ def main() -> None:
     parser.add_argument(
         "--postgres",
         default=os.environ.get("MANICULE_TEST_POSTGRES_URL", ""),
-        help="URL of an empty PostgreSQL database, which is written to",
+        help="URL of an empty PostgreSQL database, which is written to; else one is made",
     )
     asyncio.run(run(parser.parse_args()))
 
