@@ -282,6 +282,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             with contextlib.suppress(DeadlockError, EndlessError):
                 self.run_until_complete(asyncio.wait(pending))
         self.run_until_complete(self.shutdown_asyncgens())
+        for task in self.tasks:
+            if not task.done():  # made at the very end, or it swallows cancellation
+                with contextlib.suppress(RuntimeError):
+                    task.get_coro().close()
 
     def describe(self) -> str:
         """What was done to the world, what tasks wait for, the last steps of the schedule."""
