@@ -174,10 +174,8 @@ def counted(run, calls):
     """Each call's tokens are in the metrics of one node, once."""
     spent = sum(node.rig.moved("tokens_total", "words", "output") for node in run.nodes)
     assert (spent > 0) == any(call.said for call in run.model.calls)
-    attempts = sum(
-        node.rig.moved("upstream_attempts_total", "words", "first") for node in run.nodes
-    )
-    assert attempts == calls
+    first = ("upstream_attempts_total", "words", "first")
+    assert sum(node.rig.moved(*first) for node in run.nodes) == calls
 
 
 def test_f35_a_cancel_from_any_node_ends_the_call(explore):
@@ -185,8 +183,7 @@ def test_f35_a_cancel_from_any_node_ends_the_call(explore):
 
 
 async def client_is_gone(seed):
-    run = AnswerWorld(seed, words=600, pause_s=0.2)
-    client = Client(run)
+    client = Client(run := AnswerWorld(seed, words=600, pause_s=0.2))
     asking = asyncio.create_task(client.ask(run.nodes[0]))
     await begun(client)
     await some_time(run)
@@ -195,11 +192,11 @@ async def client_is_gone(seed):
     gone_at = run.world.loop.time()
     await run.world.until(lambda: not run.model.running, GRACE_S + LONGEST_HALF_OPEN_S + 1)
     assert run.world.loop.time() - gone_at >= GRACE_S - 0.1
-    await run.world.until(lambda: not run.nodes[0].rig.answering.running, 1)
+    rig = run.nodes[0].rig
+    await run.world.until(lambda: not rig.answering.running, 1)
     counted(run, 1)
-    stored = run.nodes[0].rig.store
-    await run.world.until(lambda: stored._interactions, 2)
-    [row] = stored._interactions.values()
+    await run.world.until(lambda: rig.store._interactions, 2)
+    [row] = rig.store._interactions.values()
     assert row.outcome == "abandoned"
 
 
