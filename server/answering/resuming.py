@@ -22,8 +22,8 @@ from server.storage.store import StoreUnavailableError
 
 log = structlog.get_logger("manicule")
 
-CATCH_UP_S = 2.0
-"""How long a writer may be ahead of its log: a few of the waits that it allows the log."""
+CATCH_UP_S = 5.0
+"""How long a position past the log is waited for: longer than a dead writer's lease lasts."""
 
 MAX_AHEAD = 1000
 """Events by which a writer may be ahead; what is further off is no position of this answer."""

@@ -17,7 +17,8 @@ from typing import Literal
 import msgspec
 import structlog
 
-from server.feedback.parts import cancelled, retry_pause_s, write_parts
+from server.feedback.parts import retry_pause_s, write_parts
+from server.storage.cancelling import cancelled
 from server.storage.journal import Journal, JournalEntry, JournalError
 from server.storage.records import AnyRow, Written, decode_row
 from server.storage.store import Store, StoreUnavailableError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -18,16 +17,6 @@ def retry_pause_s(failures: int, dice: float) -> float:
     """Return how long to wait after that many failures in a row; `dice` is in 0..1."""
     longest = min(MAX_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures - 1, 10))
     return longest * (1 + dice) / 2
-
-
-def cancelled() -> bool:
-    """Tell whether the running task was cancelled, even where a client library swallowed that.
-
-    asyncpg and redis-py have been seen to turn a cancellation that meets a lost connection into an
-    error of theirs; a loop that tries again after errors would then never end.
-    """
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Piece(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from server.feedback.parts import cancelled
+from server.storage.cancelling import cancelled
 from server.storage.store import RowRefusedError, Store, StoreUnavailableError
 
 log = structlog.get_logger()

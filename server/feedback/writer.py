@@ -18,8 +18,9 @@ import structlog
 from protocol.errors import EventError
 from server.feedback import outcomes
 from server.feedback.outcomes import Ack, Level, WriterEvent
-from server.feedback.parts import cancelled, retry_pause_s, write_parts
+from server.feedback.parts import retry_pause_s, write_parts
 from server.feedback.waiting import Waiting, WaitingRows, wait_for
+from server.storage.cancelling import cancelled
 from server.storage.journal import Journal, JournalError
 from server.storage.records import AnyRow, FeedbackRow, InteractionRow, Written
 from server.storage.store import Store, StoreUnavailableError

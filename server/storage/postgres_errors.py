@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg  # type: ignore[import-untyped]
 
+from server.storage.cancelling import end_if_cancelled
 from server.storage.store import RowRefusedError, StoreUnavailableError
 
 REFUSED_CLASSES = frozenset(
@@ -61,4 +62,5 @@ async def translating() -> AsyncIterator[None]:
         UnicodeEncodeError,
         OverflowError,
     ) as error:
+        end_if_cancelled(error)
         raise translate(error) from error

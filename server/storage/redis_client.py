@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException
 
 from server.storage.breaker import Breaker
+from server.storage.cancelling import end_if_cancelled
 from server.storage.faults import (
     ABSENT,
     REDIS_ERRORS,
@@ -138,7 +139,9 @@ class RedisClient:
                 with closing_as_loss():
                     reply = await send()
         except REDIS_ERRORS as error:
-            raise self._fault(error) from error
+            fault = self._fault(error)
+            end_if_cancelled(error)
+            raise fault from error
         except BaseException:
             self.breaker.abandoned()
             raise

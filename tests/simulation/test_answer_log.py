@@ -4,7 +4,7 @@ import asyncio
 
 from answer_client import Client
 from answer_world import AnswerWorld
-from test_answers import begun, of_one_epoch, some_time, two_readers
+from test_simulated_answers import begun, of_one_epoch, some_time, two_readers
 
 from server.answering.presence import LEASE_S
 

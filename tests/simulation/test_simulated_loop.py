@@ -61,8 +61,8 @@ SCRIPT = """
 import sys
 sys.path[:0] = sys.argv[1:]
 from explorer import simulate
-from test_answers import storm
-from test_loop import rival_tasks
+from test_simulated_answers import storm
+from test_simulated_loop import rival_tasks
 print([simulate(scenario, seed) for scenario in (rival_tasks, storm) for seed in range(3)])
 """
 

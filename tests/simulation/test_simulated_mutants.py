@@ -11,11 +11,11 @@ import httpcore
 import pytest
 from feedback_world import FeedbackWorld
 from simulated_world import World
-from test_answers import cut_once, departure, served_meanwhile, writer_stands_still
-from test_feedback import break_wires, kill_a_node, storm
-from test_manuals import owner_stands_still
-from test_spending import many_questions
-from test_webhooks import nodes_die
+from test_simulated_answers import cut_once, departure, served_meanwhile, writer_stands_still
+from test_simulated_feedback import break_wires, kill_a_node, storm
+from test_simulated_manuals import owner_stands_still
+from test_simulated_spending import many_questions
+from test_simulated_webhooks import nodes_die
 
 from server.answering.follower import POLL_S, Follower
 from server.answering.spending import SpendCapError, Spending
