@@ -30,7 +30,7 @@ class Publisher(Protocol):
         ...
 
     async def flush(self, within_s: float) -> bool:
-        """Wait until all is logged; whether it is."""
+        """Wait until all is where another node can go on with it; whether it is."""
         ...
 
 
@@ -50,5 +50,5 @@ class Unlogged:
         """Nothing to forget."""
 
     async def flush(self, within_s: float) -> bool:
-        """All is where it belongs."""
-        return True
+        """No other node can go on with anything."""
+        return False

@@ -27,6 +27,9 @@ MEMORY_RETRY_MS = 5000  # memory comes back when answers end and caches shrink, 
 MAX_EPOCHS = 8
 """A question whose nodes keep dying may be what kills them: this many begin it, no more."""
 
+FLUSH_S = 1.0
+"""Longest wait for the log before answers are handed over: what it lacks cannot be gone on with."""
+
 _TOO_MANY_EPOCHS = EventError(
     "internal_error", "The answer was begun anew too often; ask the question again"
 )
@@ -189,7 +192,7 @@ class Answering:
 
     async def hand_over_all(self) -> None:
         """Stop every answer: without a word what is read and another node can go on with."""
-        shared = self._machinery.publisher.is_shared
+        shared = await self._machinery.publisher.flush(FLUSH_S)
         for answer in list(self.running.values()):
             if shared and await self._attendance.is_read(answer):
                 answer.give_up()

@@ -67,7 +67,7 @@ class Zygote:
 
 async def listen(reader, rows, obligations):
     """Note answers until the process is gone; a line that was cut off is no answer."""
-    with contextlib.suppress(ConnectionResetError):
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # killed while it was told
         async for line in reader:
             if line.endswith(b"\n"):
                 event_id, level = line.decode().split()
