@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
-# Half of the tests wait for real processes, so there are more workers than cores.
-WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
+# Half of the tests wait for real processes, so there is one worker more than there are cores.
+WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test test-faults-long conformance lint format lock web web-check monitoring manifests demo-manuals clean \
@@ -27,7 +27,7 @@ test: $(VENV)/.dev ## Run every test against real servers
 	@scripts/require-chromium
 	@scripts/require-prometheus
 	@scripts/require-haproxy
-	@$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-faults-long: $(VENV)/.dev ## Faults for hours; ARGS="MINUTES=60 CLIENTS=200 SEED=1 SEEDS=20000"
 	@env $(addprefix MANICULE_TEST_,$(ARGS)) $(BIN)/python -m pytest -m long -v -s tests/faults $(PYTEST_ARGS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -27,7 +28,9 @@ from benchmarks.harness import ROOT, connect, percentile, print_table
 from benchmarks.services import redis_log
 
 RATE = 50
+PATIENCE_S = 30.0
 DELTA = "response.output_text.delta"
+_numbers = itertools.count()
 ENDS = ("response.completed", "response.failed", "response.incomplete", "response.cancelled")
 
 
@@ -91,8 +94,9 @@ class Reader:
     chars: int = 0
     times: dict[str, float] = field(default_factory=dict)
 
-    async def ask(self, product_id: str, number: int) -> None:
+    async def ask(self, product_id: str) -> None:
         """Ask a question that nobody has asked."""
+        number = next(_numbers)
         event = {
             "type": "response.create",
             "product_id": product_id,
@@ -120,9 +124,10 @@ class Reader:
     async def until(self, *kinds: str, deltas: int = 1) -> str:
         """Read on to the first event of these kinds; return it."""
         while True:
-            event = json.loads(await self.socket.recv())
+            async with asyncio.timeout(PATIENCE_S):
+                event = json.loads(await self.socket.recv())
             kind = event["type"]
-            if kind == "error":
+            if kind == "error" or event.get("recovered") is False:
                 raise SystemExit(f"the server refused: {event}")
             if "sequence_number" in event:
                 position = (event["epoch"], event["sequence_number"])
@@ -165,7 +170,7 @@ async def measure_resume(one: Node, two: Node, streams: int) -> list[list[str]]:
     rows = []
     for name, target in (("on the other node", two), ("on the node that writes it", one)):
         async with readers(one.url, streams) as first, readers(target.url, streams) as second:
-            await asyncio.gather(*(r.ask(product, i) for i, r in enumerate(first)))
+            await asyncio.gather(*(r.ask(product) for r in first))
             await asyncio.gather(*(r.until(DELTA, deltas=5) for r in first))
             for reader in first:
                 await reader.socket.close()
@@ -177,8 +182,8 @@ async def measure_resume(one: Node, two: Node, streams: int) -> list[list[str]]:
             ends = await asyncio.gather(*(r.until(*ENDS) for r in second))
         rows.append([f"resume {name}", *ms(took), f"{ends.count(ENDS[0])} of {streams} whole"])
     async with readers(two.url, streams) as anew:
-        for number, reader in enumerate(anew):
-            await reader.ask(product, number + 10_000)
+        for reader in anew:
+            await reader.ask(product)
         await asyncio.gather(*(r.until(DELTA, deltas=6) for r in anew))
         took = [reader.times[DELTA] - reader.times["asked"] for reader in anew]
     rows.append(["ask anew: first delta, all at once", *ms(took), "without what was read"])
@@ -190,7 +195,7 @@ async def measure_kill(log_url: str, script: str, streams: int) -> list[list[str
     with node(log_url, script) as one, node(log_url, script) as two:
         product = await first_product(one.url)
         async with readers(one.url, streams) as first, readers(two.url, streams) as second:
-            await asyncio.gather(*(r.ask(product, i) for i, r in enumerate(first)))
+            await asyncio.gather(*(r.ask(product) for r in first))
             await asyncio.gather(*(r.until(DELTA, deltas=5) for r in first))
             one.process.send_signal(signal.SIGKILL)
             killed = time.perf_counter()
@@ -213,7 +218,7 @@ async def measure_cost(log_url: str, streams: int, rounds: int) -> list[list[str
                 product = await first_product(server.url)
                 async with readers(server.url, streams) as opened:
                     before = server.cpu_s
-                    await asyncio.gather(*(r.ask(product, i) for i, r in enumerate(opened)))
+                    await asyncio.gather(*(r.ask(product) for r in opened))
                     await asyncio.gather(*(r.until(*ENDS) for r in opened))
                     found.append((server.cpu_s - before) / (streams * tokens) * 1e6)
     without, logged = statistics.median(used[""]), statistics.median(used[log_url])

@@ -88,12 +88,18 @@ async def settled(client, event_id):
     return response_id
 
 
-async def flood(target, number):
-    """Ask at length and judge what is answered; ids of refused questions and acked judgements."""
+async def flood(target, number, begun=None):
+    """Ask at length and judge what is answered; number of refused questions, acked judgements.
+
+    `begun` is set when a first answer has begun.
+    """
     async with open_client(target.url) as client:
         names = [f"q{one}" for one in range(8)]
         for name in names:
             await client.ask(f"Question {number} {name}? " + "x" * 3000, event_id=name)
+        if begun is not None:
+            await client.until("response.created")
+            begun.set()
         answers = [await settled(client, name) for name in names]
         acks = [await judged(client, id_) for id_ in answers if id_]
         acked = [ack["event_id"] for ack in acks if ack["type"] == "feedback.acknowledged"]
@@ -103,9 +109,12 @@ async def flood(target, number):
 async def test_f83_a_flood_at_the_limit_is_refused_and_loses_no_judgement(server):
     target = await asyncio.to_thread(server, SLOW, requests_per_minute="100000")
     await asyncio.to_thread(wait_until, lambda: "manuals_warmed" in target.log())
-    bound(target, int((address_space(target) + MIB) / 0.9))
     async with asyncio.timeout(120):
-        outcomes = await asyncio.gather(*(flood(target, number) for number in range(40)))
+        begun = asyncio.Event()
+        early = asyncio.create_task(flood(target, 40, begun))  # judged when memory is short
+        await begun.wait()
+        bound(target, int((address_space(target) + MIB) / 0.9))
+        outcomes = await asyncio.gather(early, *(flood(target, number) for number in range(40)))
     assert target.process.poll() is None
     assert sum(refused for refused, _ in outcomes) > 0
     acked = [event_id for _, ids in outcomes for event_id in ids]

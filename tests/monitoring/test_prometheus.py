@@ -69,8 +69,8 @@ class Prometheus:
             try:
                 if check():
                     return
-            except httpx.TransportError:
-                pass
+            except (httpx.TransportError, httpx.HTTPStatusError):
+                pass  # it answers 503 until it has read its files
             assert time.monotonic() < deadline, what
             time.sleep(0.2)
 

@@ -126,7 +126,7 @@ class Explorer:
     def __init__(self, test_id: str) -> None:
         self._test_id = test_id
 
-    def __call__(self, scenario: Scenario, runs: int = 40) -> None:
+    def __call__(self, scenario: Scenario, runs: int = 25) -> None:
         """Run under `runs` seeds; the first that fails ends the test with how to replay it."""
         for seed in seeds(runs):
             try:

@@ -263,7 +263,7 @@ async def test_ten_bad_frames_in_a_row_close_the_socket():
 
 async def test_a_client_that_leaves_stops_its_answers():
     model = Told("a", asyncio.Event())
-    async with Rig(model) as rig, serving(rig) as url:
+    async with Rig(model, grace_s=0.05) as rig, serving(rig) as url:
         async with open_client(url) as client:
             await client.ask(event_id="q")
             await client.until(DELTA)
