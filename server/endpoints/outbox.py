@@ -73,11 +73,12 @@ class Outbox:
         if self._closing is not None:
             return
         size = len(frame.encode())
-        self._frames.append((frame, size))
-        self._bytes += size
-        if self._is_behind():
+        if self._is_behind():  # before this frame: one that is larger than the buffer is no fault
             self._frames.clear()
             self._closing = SLOW
+        else:
+            self._frames.append((frame, size))
+            self._bytes += size
         self._changed.set()
 
     def close(self, code: CloseCode, reason: str) -> None:
