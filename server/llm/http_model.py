@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from server.llm.port import ModelEvent, ModelRequest
 from server.llm.statuses import error_from_status
 
 
-class HttpModel:
+class HttpModel(ABC):
     """One model of one server, to be made by a class of its API, which writes `body`.
 
     Answers are asked for at `url`; `check_url` costs nothing and answers with one of `reached`
@@ -47,9 +48,9 @@ class HttpModel:
         self._owns_client = client is None
         self._client = client or new_client()
 
+    @abstractmethod
     def body(self, request: ModelRequest) -> dict[str, Any]:
         """Return the request as the API wants it."""
-        raise NotImplementedError
 
     def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Answer the request; see `server.llm.port.Model`."""
