@@ -23,10 +23,12 @@ fleet: $(VENV)/.dev ## Start three nodes, balancer, Redis and PostgreSQL on this
 	@scripts/require-haproxy
 	@$(BIN)/python scripts/fleet.py $(ARGS)
 
+# Compiled first: where no bytecode is written, each process that a test starts would do it anew.
 test: $(VENV)/.dev ## Run every test against real servers
 	@scripts/require-chromium
 	@scripts/require-prometheus
 	@scripts/require-haproxy
+	@$(BIN)/python -m compileall -q manicule prompts protocol server tests/fakes
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-faults-long: $(VENV)/.dev ## Faults for hours; ARGS="MINUTES=60 CLIENTS=200 SEED=1 SEEDS=20000"
