@@ -115,5 +115,9 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml
 	@scripts/make-venv "$(PYTHON)" $(VENV) requirements-dev.lock
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
+	@scripts/make-venv "$(PYTHON)" $(VENV) requirements-bench.lock
+	@touch $@
+
 clean: ## Remove what was made here
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -44,7 +44,7 @@ def test_s15_no_version_with_a_known_hole_is_installed_locked_or_allowed(name):
             assert numbers(found[2]) >= floor, line
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, "requirements-bench.lock"])
 def test_s47_every_locked_package_has_its_hash(lock):
     text = (ROOT / lock).read_text("utf-8")
     entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
