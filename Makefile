@@ -11,7 +11,7 @@ WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test test-faults-long conformance lint format lock web web-check monitoring manifests demo-manuals clean \
-	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-capacity bench-resume bench-feedback bench-exports bench-rollups bench-outage
+	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -101,8 +101,8 @@ bench-exports: $(VENV)/.dev ## Export rows per second per format
 bench-rollups: $(VENV)/.dev ## Statistics over 1 M judgements (ARGS="--rows 10000000") against the raw rows
 	$(BIN)/python -m benchmarks.rollups $(ARGS)
 
-bench-capacity: $(VENV)/.dev ## Memory and processor time of a socket and of a running answer
-	$(BIN)/python -m benchmarks.capacity $(ARGS)
+bench-memory: $(VENV)/.dev ## Memory of idle sockets and running answers, growth over churn
+	$(BIN)/python -m benchmarks.memory $(ARGS)
 
 bench-cold: $(VENV)/.dev ## First against second question on a manual of 300 pages
 	$(BIN)/python -m benchmarks.cold_manual $(ARGS)

@@ -34,6 +34,18 @@ def running(
 
     `core` pins it to one core, so that server and load do not take each other's time.
     """
+    with launched(command, pattern, core, env) as (found, _):
+        yield found
+
+
+@contextmanager
+def launched(
+    command: Sequence[str],
+    pattern: str,
+    core: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[tuple[str, int]]:
+    """Do as `running` does, and give the process' id too."""
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -45,7 +57,7 @@ def running(
     try:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
-        yield _first_match(process, pattern)
+        yield _first_match(process, pattern), process.pid
     finally:
         process.terminate()
         process.wait(START_S)
@@ -57,20 +69,29 @@ def _first_match(process: subprocess.Popen[str], pattern: str) -> str:
         found = re.search(pattern, line)
         if found:
             return found[0]
-    raise SystemExit(f"{process.args} ended before it was ready")
+    raise SystemExit(f"{process.args!r} ended before it was ready")
 
 
 @contextmanager
 def server(model: str, *options: str, core: int | None = None, **settings: str) -> Iterator[str]:
     """Start a manicule server; give the URL of its socket. `settings` go in as variables."""
+    with server_process(model, *options, core=core, **settings) as (url, _):
+        yield url
+
+
+@contextmanager
+def server_process(
+    model: str, *options: str, core: int | None = None, **settings: str
+) -> Iterator[tuple[str, int]]:
+    """Do as `server` does, and give the process' id too."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(sys.executable, "-m", "server", "serve", "--port", "0", "--model", model),
             *("--data-dir", folder, *options),
         ]
         env = {f"MANICULE_{name.upper()}": value for name, value in settings.items()}
-        with running(command, r"http://[\d.]+:\d+", core, env) as address:
-            yield address.replace("http", "ws", 1) + "/ws"
+        with launched(command, r"http://[\d.]+:\d+", core, env) as (address, pid):
+            yield address.replace("http", "ws", 1) + "/ws", pid
 
 
 @contextmanager
