@@ -11,7 +11,7 @@ WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test test-faults-long conformance lint format lock web web-check monitoring manifests demo-manuals clean \
-	bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
+	bench bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -67,6 +67,9 @@ manifests: $(VENV)/.dev ## Compare the Kubernetes manifests with what kubectl ma
 
 demo-manuals: $(VENV)/.dev ## Build the demo manuals' PDFs from their sources
 	$(BIN)/python scripts/build_demo_manuals.py
+
+bench: $(VENV)/.bench ## Run all benchmarks, write a report with plots; ARGS="--quick"
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-data: $(VENV)/.dev ## Fetch PDFs of Debian documentation packages for benchmarks
 	$(BIN)/python -m benchmarks.fetch_bench_data $(ARGS)

@@ -107,10 +107,14 @@ class Row(msgspec.Struct):
 
 
 class Bars(msgspec.Struct, frozen=True, tag=True):
-    """A plot: one bar a row, by groups, with the ratio to the baseline at its end."""
+    """A plot: one bar a row, by groups, with the ratio to the baseline at its end.
+
+    `groups`: only of groups whose name begins so.
+    """
 
     measure: str
     log: bool = False
+    groups: str = ""
     limit: float | None = None
     """Where a line shows what may not be passed."""
 

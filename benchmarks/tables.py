@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.results import RESULTS, Cell, Figure, Measure, Result, Row, Spread, write
 
-WIDTH = 110
+WIDTH = 130
 """Columns of the terminal taken at least, so that output into a file is readable too."""
 
 
@@ -27,13 +27,9 @@ def publish(result: Result, folder: Path = RESULTS) -> Path:
 def show(value: float) -> str:
     """Return a number with about three digits that mean something."""
     size = abs(value)
-    if size >= 100:
+    if size >= 100 or value == round(value):
         return f"{value:,.0f}"
-    if size >= 10:
-        return f"{value:.1f}".removesuffix(".0")
-    if size >= 1:
-        return f"{value:.2f}".removesuffix(".00")
-    return f"{value:.3g}"
+    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3g}"
 
 
 def show_spread(spread: Spread, unit: str = "") -> str:
@@ -90,7 +86,7 @@ def print_result(result: Result) -> None:
         left = index == 0 or head == "note"
         table.add_column(head, justify="left" if left else "right", overflow="fold")
     for before, row, line in zip([None, *result.rows], result.rows, cells(result), strict=False):
-        if before is not None and before.group != row.group:
+        if before is not None and (before.group, before.x) != (row.group, row.x):
             table.add_section()
         table.add_row(*line, style="dim" if row.baseline else None)
     console = Console(width=max(WIDTH, Console().width))

@@ -1,0 +1,40 @@
+"""Which benchmarks there are, in the order in which they run, and how long each takes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The program `benchmarks.NAME`: what it measures, and about how many seconds it takes."""
+
+    name: str
+    measures: str
+    seconds: int
+    quick_seconds: int
+
+    def command(self, *, quick: bool) -> list[str]:
+        """Return the command that runs it."""
+        return [sys.executable, "-m", f"benchmarks.{self.name}", *(["--quick"] if quick else [])]
+
+    def limit_s(self, *, quick: bool) -> float:
+        """Return after how long it is ended: it hangs, or this machine is too slow for it."""
+        return 300 + 4 * (self.quick_seconds if quick else self.seconds)
+
+
+SUITE = (
+    Benchmark("markers", "marker parsing, a chunk", 10, 2),
+    Benchmark("search", "catalog search, a keystroke", 60, 10),
+    Benchmark("retrieval", "recall and cost of retrieval", 120, 30),
+    Benchmark("extraction", "pages of PDF extraction a second", 120, 20),
+    Benchmark("cold_manual", "the first question on a manual against the second", 60, 20),
+    Benchmark("warm_question", "first token of a warm question", 120, 60),
+    Benchmark("memory", "memory of sockets, answers and churn", 1200, 120),
+    Benchmark("resume", "going on with answers on another node", 120, 40),
+    Benchmark("feedback", "acknowledged judgements a second", 120, 30),
+    Benchmark("outage", "judgements while PostgreSQL is away", 180, 40),
+    Benchmark("exports", "export rows a second", 90, 15),
+    Benchmark("rollups", "statistics over many judgements", 300, 40),
+)
