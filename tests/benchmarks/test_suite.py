@@ -19,7 +19,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def test_every_program_that_publishes_a_result_is_in_the_suite():
     names = {benchmark.name for benchmark in SUITE}
     for path in BENCHMARKS.glob("*.py"):
-        if path.stem != "tables" and re.search(r"^    +publish\(", path.read_text("utf-8"), re.M):
+        if re.search(r"^from benchmarks.tables import .*publish", path.read_text("utf-8"), re.M):
             assert path.stem in names
 
 
