@@ -26,10 +26,10 @@ from server.manuals.loader import Loader
 from server.manuals.ranking import ManualIndex
 from server.plan import Plan
 from server.storage.caches import Caches, open_caches
-from server.storage.redis_client import RedisClient
 from server.storage.redis_cooling import WAIT_S, RedisCooling
 from server.storage.redis_fleet import RedisFleet
 from server.storage.redis_journal import RedisJournal
+from server.storage.redis_opening import open_redis
 from server.storage.redis_response_log import RedisResponseLog
 from server.storage.spend_book import WAIT_S as SPEND_WAIT_S
 from server.storage.spend_book import MemorySpendBook, RedisSpendBook, SpendBook
@@ -65,7 +65,7 @@ async def open_feedback(plan: Plan, tracer: Tracer, stack: AsyncExitStack) -> Fe
     store = await open_record(plan, stack)
     journal = None
     if settings.log_url:
-        client = RedisClient(settings.log_url)
+        client = open_redis(settings.log_url)
         stack.push_async_callback(client.aclose)
         journal = RedisJournal(client, on_gap=lambda: count("journal_gap"))
         drainer = Drainer(
@@ -137,7 +137,7 @@ def make_sharing(plan: Plan, topics: Topics, stack: AsyncExitStack) -> Sharing |
     url = plan.settings.log_url
     if not url:
         return None
-    client, listener = RedisClient(url), RedisClient(url, max_connections=1)
+    client, listener = open_redis(url), open_redis(url, max_connections=1)
     stack.push_async_callback(client.aclose)
     stack.push_async_callback(listener.aclose)
     return Sharing(
@@ -159,7 +159,7 @@ def share_models(plan: Plan, stack: AsyncExitStack) -> Spending:
     book: SpendBook = MemorySpendBook()
     url = settings.log_url or settings.cache_url
     if url:
-        client, purse = RedisClient(url, timeout_s=WAIT_S), RedisClient(url, timeout_s=SPEND_WAIT_S)
+        client, purse = open_redis(url, timeout_s=WAIT_S), open_redis(url, timeout_s=SPEND_WAIT_S)
         stack.push_async_callback(client.aclose)
         stack.push_async_callback(purse.aclose)
         plan.chain.share_cooling(RedisCooling(client))

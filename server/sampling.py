@@ -22,8 +22,8 @@ from server.plan import Plan
 from server.readiness import Readiness
 from server.storage.journal import MAX_ENTRIES, Journal, JournalError
 from server.storage.outbox import Backlog
-from server.storage.redis_client import RedisClient
 from server.storage.redis_journal import RedisJournal
+from server.storage.redis_opening import open_redis
 from server.storage.store import StoreUnavailableError
 from server.telemetry.certificates import expiry_of
 from server.telemetry.memory import MemoryGuard, give_back, resident_bytes
@@ -51,7 +51,7 @@ async def sample_for_ever(plan: Plan, readiness: Readiness) -> NoReturn:
     async with AsyncExitStack() as stack:
         journal = None
         if settings.log_url:
-            client = RedisClient(settings.log_url)
+            client = open_redis(settings.log_url)
             stack.push_async_callback(client.aclose)
             journal = RedisJournal(client)
         files = [Path(name) for name in settings.watched_certificates]

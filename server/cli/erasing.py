@@ -20,8 +20,8 @@ from server.feedback.audit import Fact
 from server.feedback.privacy import Erasure, ErasureError, erase_user
 from server.feedback.retention import ARCHIVE_FOLDER
 from server.storage.journal import JournalError
-from server.storage.redis_client import RedisClient
 from server.storage.redis_journal import RedisJournal
+from server.storage.redis_opening import open_redis
 from server.storage.store import Store
 
 
@@ -67,7 +67,7 @@ async def _erase(
     async with AsyncExitStack() as stack:
         journal = None
         if settings.log_url:
-            client = RedisClient(settings.log_url)
+            client = open_redis(settings.log_url)
             stack.push_async_callback(client.aclose)
             journal = RedisJournal(client)
         return await erase_user(

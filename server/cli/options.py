@@ -81,11 +81,11 @@ def store_settings(store: str | None, data_dir: str | None, env_file: Path | Non
 def read_options(words: Mapping[str, Any]) -> Settings:
     """Read the settings; `words` are a command's options, of which all but one are settings."""
     given = {name: value for name, value in words.items() if name != "env_file"}
-    env_file: Path | None = words["env_file"]
-    if env_file is None and Path(".env").is_file():
-        env_file = Path(".env")
+    named = words["env_file"]  # a word or a path, as the library has it
+    env_file = Path(".env") if named is None else Path(named)
+    is_there = named is not None or env_file.is_file()
     try:
-        return read_settings(given, os.environ, env_file)
+        return read_settings(given, os.environ, env_file if is_there else None)
     except SettingsError as error:
         fail(error.problems, USAGE)
 

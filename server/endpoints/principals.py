@@ -6,6 +6,7 @@ import hmac
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 from starlette.requests import HTTPConnection
@@ -14,11 +15,13 @@ from protocol.errors import EventError
 from protocol.messages import ResponseCreate
 from server.answering.topics import NOBODY, Asker
 from server.endpoints.api_keys import ApiKeys, digest_of, parse_key_file, parse_keys
-from server.endpoints.public_keys import PublicKey, parse_jwks
 from server.endpoints.revocations import Revocations, parse_revocations
 from server.endpoints.roles import OPERATOR, Principal, Role
 from server.endpoints.tokens import MIN_SECRET_CHARS, TokenError, TokenReader
 from server.endpoints.watched import WatchedFile
+
+if TYPE_CHECKING:
+    from server.endpoints.public_keys import PublicKey
 
 __all__ = ["OPERATOR", "KeyRing", "Principal", "Role", "asked_by", "asker_of"]
 
@@ -48,7 +51,7 @@ class KeyRing:
         self._wall_clock = wall_clock
         self._fixed = parse_keys(entries)
         self._keys = WatchedFile(keys_file, parse_key_file) if keys_file else None
-        self._jwks = WatchedFile(jwks_file, parse_jwks) if jwks_file else None
+        self._jwks = _watch_public_keys(jwks_file) if jwks_file else None
         self._revoked = WatchedFile(revoked_file, _parse_file) if revoked_file else None
         self._tokens = TokenReader(
             jwt_secret.encode(), self._public_keys, issuer=issuer, audience=audience
@@ -161,6 +164,13 @@ def client_of(principal: Principal | None) -> str:
 def asker_of(principal: Principal | None) -> Asker:
     """Return whose the answers of this principal are."""
     return Asker(principal.name, principal.tenant) if principal is not None else NOBODY
+
+
+def _watch_public_keys(file: Path) -> WatchedFile[tuple[PublicKey, ...]]:
+    # cryptography takes 7 MiB, which a server without public keys does not spend.
+    from server.endpoints.public_keys import parse_jwks
+
+    return WatchedFile(file, parse_jwks)
 
 
 def _parse_file(text: str) -> Revocations:

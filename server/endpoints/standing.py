@@ -13,7 +13,7 @@ from server.endpoints.node import Node
 from server.endpoints.revocations import parse_revocations
 from server.endpoints.tickets import Tickets
 from server.storage.once import MemoryOnce, RedisOnce
-from server.storage.redis_client import RedisClient
+from server.storage.redis_opening import open_redis
 from server.storage.shared_lists import MAX_ENTRIES, RedisList, SharedList
 
 log = structlog.get_logger("manicule")
@@ -37,7 +37,7 @@ async def watching(
     `secret` signs tickets. The URLs are of Redis, or empty: what is used up is then known to this
     process alone, and there is no list of revocations beside the file.
     """
-    clients = {url: RedisClient(url, max_connections=4) for url in (ticket_url, revoked_url) if url}
+    clients = {url: open_redis(url, max_connections=4) for url in (ticket_url, revoked_url) if url}
     once = RedisOnce(clients[ticket_url]) if ticket_url else MemoryOnce()
     node.tickets = Tickets(secret, once, node.wall_clock)
     watch = Watch(node, RedisList(clients[revoked_url]) if revoked_url else None)

@@ -7,12 +7,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from server.endpoints.public_keys import PublicKey
+if TYPE_CHECKING:
+    from server.endpoints.public_keys import PublicKey
 
 MAX_TOKEN_CHARS = 8192  # the limit of `token` in session.update
 MIN_SECRET_CHARS = 32  # RFC 7518 section 3.2: a key as long as the hash

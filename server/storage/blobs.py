@@ -6,10 +6,12 @@ import hashlib
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from server.storage.faults import StorageError
-from server.storage.redis_client import RedisClient
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import RedisClient
 
 MAX_BLOB_BYTES = 2**20
 """Longest value kept: an answer is a few KiB, so a longer one is a mistake or planted."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from server.storage.blobs import BlobCache, LayeredBlobCache, MemoryBlobCache, RedisBlobCache
 from server.storage.faults import FaultKind
 from server.storage.leases import Leases, MemoryLeases, RedisLeases
 from server.storage.popularity import MemoryPopularity, Popularity, RedisPopularity
 from server.storage.rate_limits import MemoryRateLimits, RateLimits, RedisRateLimits
-from server.storage.redis_client import RedisClient
+from server.storage.redis_opening import open_redis
 from server.storage.redis_texts import RedisTextCache
 from server.storage.texts import MemoryTextCache, TextCache
-from server.storage.tracking import Invalidations, NoInvalidations, RedisInvalidations
+from server.storage.tracking import Invalidations, NoInvalidations
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import RedisClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,9 @@ def open_caches(
             invalidations=NoInvalidations(),
             limits=MemoryRateLimits(now),
         )
-    client = RedisClient(url, on_fault=on_fault)
+    from server.storage.redis_tracking import RedisInvalidations  # with redis-py, see `open_redis`
+
+    client = open_redis(url, on_fault=on_fault)
     return Caches(
         texts=RedisTextCache(client),
         answers=LayeredBlobCache(near, RedisBlobCache(client)),

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import asyncpg  # type: ignore[import-untyped]
-
 from server.storage.faults import StorageError
-from server.storage.redis_client import RedisClient
+from server.storage.redis_opening import open_redis
 
 CHECK_S = 3.0
 """Longest wait for one service; a check runs while somebody watches."""
@@ -114,7 +112,7 @@ def sqlite_path(url: str) -> Path:
 
 async def _redis_info(url: str) -> tuple[Info | None, list[Finding]]:
     try:
-        client = RedisClient(url, timeout_s=CHECK_S)
+        client = open_redis(url, timeout_s=CHECK_S)
     except ValueError as error:
         return None, [Finding(False, str(error), "Write redis://HOST:PORT/0.")]
     try:
@@ -177,6 +175,8 @@ def _check_sqlite(url: str) -> list[Finding]:
 
 
 async def _check_postgres(url: str) -> list[Finding]:
+    import asyncpg  # type: ignore[import-untyped]  # not where the store is SQLite
+
     try:
         connection = await asyncpg.connect(url, timeout=CHECK_S)
     except ValueError:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from server.storage.faults import StorageError
-from server.storage.redis_client import RedisClient
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import RedisClient
 
 PREFIX = "once:"
 

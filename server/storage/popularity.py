@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from server.storage.faults import StorageError
-from server.storage.redis_client import RedisClient
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import RedisClient
 
 KEY = "manual_hits"
 KEPT = 1000

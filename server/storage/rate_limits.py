@@ -12,10 +12,12 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from server.storage.faults import StorageError
-from server.storage.redis_client import Command, RedisClient
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import Command, RedisClient
 
 MINUTE_US = 60_000_000
 

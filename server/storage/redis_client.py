@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -16,43 +15,15 @@ from redis.exceptions import RedisClusterException
 
 from server.storage.breaker import Breaker
 from server.storage.cancelling import end_if_cancelled
-from server.storage.faults import (
-    ABSENT,
-    REDIS_ERRORS,
-    FaultKind,
-    StorageError,
-    classify,
-    closing_as_loss,
-)
-
-TIMEOUT_S = 0.5
-"""Longest wait for one ordinary command: long for a network, short for a person who waits."""
+from server.storage.faults import ABSENT, FaultKind, StorageError
+from server.storage.redis_errors import REDIS_ERRORS, classify, closing_as_loss
+from server.storage.redis_opening import MAX_CONNECTIONS, TIMEOUT_S, split_url
 
 BYTES_PER_S = 10 * 2**20
 """A slow but working link; large values get this much more time."""
 
-MAX_CONNECTIONS = 32
-"""Per process. Commands wait their turn (within their time) rather than open more."""
-
 Reply = TypeVar("Reply")
 Command = Sequence[str | bytes | int | float]
-
-
-def split_url(url: str) -> tuple[str, bool]:
-    """A Redis URL without our cluster marks, and whether it asks for a cluster.
-
-    `redis+cluster://`, `rediss+cluster://` and `?cluster=true` ask for one.
-    """
-    parts = urlsplit(url)
-    scheme, _, mark = parts.scheme.partition("+")
-    query = parse_qsl(parts.query)
-    asked = mark == "cluster" or any(
-        name == "cluster" and value.lower() in ("true", "1", "yes") for name, value in query
-    )
-    if not asked and "cluster=" not in parts.query:
-        return url, False
-    kept = urlencode([(name, value) for name, value in query if name != "cluster"])
-    return urlunsplit((scheme, parts.netloc, parts.path, kept, "")), asked
 
 
 def connect(url: str, *, timeout_s: float, max_connections: int) -> Redis | RedisCluster:

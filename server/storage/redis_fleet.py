@@ -6,12 +6,14 @@ Time is the server's: clocks of nodes that differ or jump change nothing.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from server.storage.faults import StorageError
 from server.storage.fleet import MESSAGE_LIFE_S
-from server.storage.redis_client import Command, RedisClient
 from server.storage.response_log import LogError
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import Command, RedisClient
 
 NODE_PREFIX = "manicule:node:"
 READ_PREFIX = "manicule:read:"

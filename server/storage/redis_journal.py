@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from server.storage.checks import check_log
 from server.storage.faults import StorageError
 from server.storage.journal import MAX_ENTRIES, JournalEntry, JournalError
-from server.storage.redis_client import RedisClient
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import RedisClient
 
 JOURNAL_KEY = "manicule:journal"
 """One stream; in a cluster one node holds it."""

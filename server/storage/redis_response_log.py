@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from protocol.positions import Position
 from server.storage.checks import check_log
 from server.storage.faults import StorageError
-from server.storage.redis_client import Command, RedisClient
 from server.storage.response_log import READ_ENTRIES, Entry, LogError
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import Command, RedisClient
 
 PREFIX = "manicule:answer:"
 KEEP_S = 600

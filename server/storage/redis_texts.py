@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from server.storage.faults import StorageError
-from server.storage.redis_client import RedisClient
 from server.storage.texts import (
     FORMAT_VERSION,
     META_PREFIX,
@@ -17,6 +17,9 @@ from server.storage.texts import (
     StoredText,
     fingerprint,
 )
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import RedisClient
 
 MAX_TEXT_BYTES = 64 * 2**20
 """Longest text that is written or read; a longer value at a key was not put there by us."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from server.storage.faults import StorageError
-from server.storage.redis_client import RedisClient
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import RedisClient
 
 REVOKED_KEY: Final = "manicule:revoked"
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from server.storage.faults import StorageError
-from server.storage.redis_client import RedisClient
+
+if TYPE_CHECKING:
+    from server.storage.redis_client import RedisClient
 
 PREFIX = "manicule:spend:"
 

@@ -16,7 +16,7 @@ from test_rolling import judge, nodes, roll_all, settle, storm
 from test_slow_readers import crowd, talk
 from toxics import Bandwidth, BlackHole, Latency, LimitData, ResetPeer, Slicer
 
-from server.storage.redis_client import MAX_CONNECTIONS
+from server.storage.redis_opening import MAX_CONNECTIONS
 
 __all__ = ["nodes"]  # the fixture
 pytestmark = pytest.mark.long

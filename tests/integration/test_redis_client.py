@@ -9,7 +9,8 @@ import pytest
 
 from server.storage.breaker import BreakerState
 from server.storage.faults import StorageError
-from server.storage.redis_client import RedisClient, split_url
+from server.storage.redis_client import RedisClient
+from server.storage.redis_opening import split_url
 
 
 async def until(check, bound_s: float = 10.0):

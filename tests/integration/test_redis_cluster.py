@@ -13,8 +13,8 @@ from server.storage.leases import RedisLeases
 from server.storage.popularity import RedisPopularity
 from server.storage.redis_client import RedisClient
 from server.storage.redis_texts import RedisTextCache
+from server.storage.redis_tracking import RedisInvalidations
 from server.storage.texts import Miss, StoredText, fingerprint
-from server.storage.tracking import RedisInvalidations
 
 IDS = [f"manual-{n}" for n in range(12)]
 

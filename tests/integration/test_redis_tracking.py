@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from server.storage.redis_client import RedisClient
-from server.storage.tracking import NoInvalidations, RedisInvalidations
+from server.storage.redis_tracking import RedisInvalidations
+from server.storage.tracking import NoInvalidations
 
 
 async def until(check, bound_s: float = 10.0):

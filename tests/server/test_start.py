@@ -1,0 +1,42 @@
+"""What a start loads: each of these takes time and memory that only some set-ups need."""
+
+import subprocess
+import sys
+
+UNASKED = {
+    "redis": "a cache or a log",
+    "asyncpg": "a PostgreSQL store",
+    "cryptography": "public keys or watched certificates",
+    "pypdf": "a manual, which is read in another process",
+    "pypdfium2": "a manual, which is read in another process",
+    "selectolax": "a manual, which is read in another process",
+    "opentelemetry": "a collector",
+    "google.generativeai": "Google's own client",
+    "pydantic": "nothing",
+}
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+
+import server.cli.app
+import server.cli.launch
+from server.app import build_app, open_node
+from server.config.settings import Settings
+from server.plan import make_plan
+
+async def run():
+    async with open_node(make_plan(Settings(data_dir=Path(sys.argv[1])))) as (node, readiness):
+        build_app(node, readiness)
+        await readiness.look()
+
+asyncio.run(run())
+print(*sys.modules)
+"""
+
+
+def test_nothing_is_loaded_that_was_not_asked_for(tmp_path):
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(done.stdout.split())
+    assert "starlette" in loaded
+    assert {name: why for name, why in UNASKED.items() if name in loaded} == {}
