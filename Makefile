@@ -11,7 +11,7 @@ WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test test-faults-long conformance lint format lock web web-check monitoring manifests demo-manuals clean \
-	bench bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
+	bench bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-start bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -103,6 +103,9 @@ bench-exports: $(VENV)/.dev ## Export rows per second per format
 
 bench-rollups: $(VENV)/.dev ## Statistics over 1 M judgements (ARGS="--rows 10000000") against the raw rows
 	$(BIN)/python -m benchmarks.rollups $(ARGS)
+
+bench-start: $(VENV)/.dev ## Time and memory of a start, and the commands of the command line
+	$(BIN)/python -m benchmarks.start $(ARGS)
 
 bench-memory: $(VENV)/.dev ## Memory of idle sockets and running answers, growth over churn
 	$(BIN)/python -m benchmarks.memory $(ARGS)

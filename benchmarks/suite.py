@@ -31,6 +31,7 @@ SUITE = (
     Benchmark("extraction", "pages of PDF extraction a second", 120, 20),
     Benchmark("cold_manual", "the first question on a manual against the second", 60, 20),
     Benchmark("warm_question", "first token of a warm question", 120, 60),
+    Benchmark("start", "time and memory of a start", 60, 15),
     Benchmark("memory", "memory of sockets, answers and churn", 1200, 120),
     Benchmark("resume", "going on with answers on another node", 120, 40),
     Benchmark("feedback", "acknowledged judgements a second", 120, 30),
