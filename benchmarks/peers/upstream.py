@@ -1,0 +1,209 @@
+"""A model's server that costs little: OpenAI's streaming chat completions, each token a write.
+
+It feeds every server of a benchmark and shares a core with what reads them, so what it sends is
+made beforehand and one wheel of time slots paces all answers. It looks at no field of a question
+but `stream` and `include_usage`. As a program it prints its address:
+
+    python -m benchmarks.peers.upstream --port 0 --rate 50 --tokens 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import time
+
+import httptools
+import uvloop
+
+from benchmarks.streams.mark import TOKEN
+
+SLOT_S = 0.001
+"""Between two turns of the wheel: what a token may be late by, unless the core is full."""
+
+MAX_UNSENT_BYTES = 2**22
+"""A reader this far behind is cut off: four seconds of a thousand streams fit in no memory."""
+
+_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
+    b"cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+
+
+def _event(text: bytes) -> bytes:
+    data = b"data: " + text + b"\n\n"
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _chunk(delta: dict[str, str], finish: str | None = None, **rest: object) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    chunk = {
+        "id": "chatcmpl-C5jXq8Lw3Gk2ZpTn7VdYbRmHs1aQe",
+        "object": "chat.completion.chunk",
+        "created": 1_760_000_000,
+        "model": "m",
+        "service_tier": "default",
+        "system_fingerprint": "fp_44709d6fcb",
+        "choices": [choice],
+        **rest,
+    }
+    return _event(json.dumps(chunk, separators=(",", ":")).encode())
+
+
+ROLE = _chunk({"role": "assistant", "content": ""})
+TOKEN_CHUNK = _chunk({"content": TOKEN})
+STOP = _chunk({}, "stop")
+DONE = _event(b"[DONE]") + b"0\r\n\r\n"
+
+
+def _usage(tokens: int) -> bytes:
+    counts = {"prompt_tokens": 100, "completion_tokens": tokens, "total_tokens": 100 + tokens}
+    return _chunk({}, None, usage=counts).replace(
+        b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":null}]', b'"choices":[]'
+    )
+
+
+class Wheel:
+    """Calls what is in a slot once a period, at the same place of every period.
+
+    With `even`, a new entry goes where the fewest are, so that no two are due at once if it can be
+    helped; otherwise to the slot of the moment, so that it is due a whole period from now.
+    """
+
+    def __init__(self, rate_per_s: float, *, even: bool) -> None:
+        self._slots: list[dict[Answer, None]] = [
+            {} for _ in range(max(1, round(1 / rate_per_s / SLOT_S)))
+        ]
+        self._slot_s = 1 / rate_per_s / len(self._slots)
+        self._even = even
+        self._turn = 0
+        self._started = time.monotonic()
+
+    def add(self, answer: Answer) -> None:
+        """Have `answer.tick` called from its next turn on."""
+        if self._even:
+            slot = min(self._slots, key=len)
+        else:
+            slot = self._slots[(self._turn - 1) % len(self._slots)]
+        slot[answer] = None
+        answer.slot = slot
+
+    async def run(self) -> None:
+        """Turn for ever."""
+        while True:
+            now = time.monotonic()
+            while self._started + self._turn * self._slot_s <= now:
+                slot = self._slots[self._turn % len(self._slots)]
+                self._turn += 1
+                for answer in tuple(slot):
+                    answer.tick()
+            await asyncio.sleep(self._started + self._turn * self._slot_s - time.monotonic())
+
+
+class Answer(asyncio.Protocol):
+    """One connection, which has one answer at a time."""
+
+    def __init__(self, wheel: Wheel, tokens: int) -> None:
+        self._wheel = wheel
+        self._tokens = tokens
+        self._left = 0
+        self._body = b""
+        self._url = b""
+        self.slot: dict[Answer, None] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._file = transport.get_extra_info("socket").fileno()
+        self._parser = httptools.HttpRequestParser(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_message_begin(self) -> None:
+        self._body = self._url = b""
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_method() == b"GET":
+            self._send_json({"object": "list", "data": [{"id": "m", "object": "model"}]})
+            return
+        question = json.loads(self._body)
+        if not question.get("stream"):
+            message = {"role": "assistant", "content": TOKEN}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+            whole = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m"}
+            self._send_json({**whole, "choices": [choice], "usage": usage})
+            return
+        wants_usage = (question.get("stream_options") or {}).get("include_usage")
+        self._end = STOP + (_usage(self._tokens) if wants_usage else b"") + DONE
+        self._left = self._tokens or 2**60
+        self._transport.write(_HEAD + ROLE)
+        self._wheel.add(self)
+        self.tick()
+
+    def _send_json(self, value: object) -> None:
+        body = json.dumps(value).encode()
+        head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
+        self._transport.write(f"{head}{len(body)}\r\n\r\n".encode() + body)
+
+    def tick(self) -> None:
+        """Write the next token, and after the last one the end."""
+        self._left -= 1
+        self._write(TOKEN_CHUNK)
+        if not self._left:
+            self.slot.pop(self, None)
+            self._transport.write(self._end)
+
+    def _write(self, data: bytes) -> None:
+        # Straight to the socket: a transport's own bookkeeping costs as much as the call itself.
+        unsent = self._transport.get_write_buffer_size()
+        if unsent:
+            if unsent > MAX_UNSENT_BYTES:
+                self._transport.abort()
+            self._transport.write(data)
+            return
+        try:
+            sent = os.write(self._file, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._transport.abort()
+            return
+        if sent < len(data):
+            self._transport.write(data[sent:])
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.slot.pop(self, None)
+        self._left = -1
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    wheel = Wheel(options.rate, even=options.even)
+    server = await loop.create_server(
+        lambda: Answer(wheel, options.tokens), "127.0.0.1", options.port, backlog=2048
+    )
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await wheel.run()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=50.0, help="tokens a second of one answer")
+    parser.add_argument("--tokens", type=int, default=0, help="of one answer; 0 for no end")
+    parser.add_argument("--even", action="store_true", help="spread answers over the period")
+    uvloop.run(_serve(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
