@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import time
+from typing import cast
 
 import httptools
 import uvloop
@@ -114,8 +115,7 @@ class Answer(asyncio.Protocol):
         self.slot: dict[Answer, None] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._file = transport.get_extra_info("socket").fileno()
         self._parser = httptools.HttpRequestParser(self)
 

@@ -28,10 +28,14 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Give `tokens` short words, `rate_per_s` a second; 0 means as fast as they are taken."""
+    """Give `tokens` short words, `rate_per_s` a second; 0 means as fast as they are taken.
+
+    With `word` each of them is that text.
+    """
 
     tokens: int
     rate_per_s: float = 0
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ ERRORS: dict[str, UpstreamErrorKind] = {
 
 _FIELDS = {
     "text": {"text", "delay_ms"},
-    "tokens": {"tokens", "rate_per_s"},
+    "tokens": {"tokens", "rate_per_s", "word"},
     "stall_ms": {"stall_ms"},
     "error": {"error", "retry_after_s"},
 }
@@ -133,7 +137,8 @@ def _read_step(fields: _Fields) -> Step:
     if "text" in fields.step:
         return Say(fields.text("text"), fields.number("delay_ms"))
     if "tokens" in fields.step:
-        return Words(fields.whole("tokens"), fields.number("rate_per_s"))
+        word = fields.text("word") if "word" in fields.step else ""
+        return Words(fields.whole("tokens"), fields.number("rate_per_s"), word)
     if "stall_ms" in fields.step:
         return Stall(fields.number("stall_ms"))
     if "error" in fields.step:

@@ -95,5 +95,6 @@ def _pieces(step: Say | Words | Stall) -> Iterator[tuple[float, str]]:
         yield step.stall_ms / 1000, ""
     else:
         wait_s = 1 / step.rate_per_s if step.rate_per_s else 0.0
+        words = (step.word,) if step.word else _WORDS
         for number in range(step.tokens):
-            yield wait_s, _WORDS[number % len(_WORDS)]
+            yield wait_s, words[number % len(words)]

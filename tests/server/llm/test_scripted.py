@@ -58,6 +58,11 @@ async def test_words_are_counted():
     assert sum(isinstance(event, TextDelta) for event in events) == 2000
 
 
+async def test_a_word_can_be_given():
+    events = await collect(model({"tokens": 3, "word": "tick "}))
+    assert events[:3] == [TextDelta("tick ")] * 3
+
+
 async def test_pace_is_kept_by_the_clock_and_lateness_does_not_add_up(monkeypatch):
     loop = asyncio.get_running_loop()
     now = 100.0
@@ -102,6 +107,7 @@ async def test_f43_stall_in_the_middle_meets_the_second_deadline():
         ('[{"text": "a", "delay_ms": true}]', "step 1: delay_ms must be a number"),
         ('[{"text": "a", "delay_ms": 1e999}]', "step 1: delay_ms must be a number"),
         ('[{"tokens": 1.5}]', "step 1: tokens must be a whole number"),
+        ('[{"tokens": 1, "word": 2}]', "step 1: word must be a string"),
         ('[{"stall_ms": "5"}]', "step 1: stall_ms must be a number"),
         ('[{"error": "oops"}]', "step 1: error must be one of upstream_error"),
         ('[{"error": ["x"]}]', "step 1: error must be one of"),

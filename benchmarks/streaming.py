@@ -1,0 +1,235 @@
+"""How many answers one core streams at once, 50 tokens a second each.
+
+A server runs on one core; on another one a reader opens streams, more and more, until 99 of 100
+tokens come less than 50 ms, then 100 ms late no longer. Some servers make the tokens themselves
+(manicule from a script, bare senders in a loop), the others pass on what a model's server sends
+over HTTP; that one shares the reader's core. Peers are installed by `make bench-peers-install`;
+one that is not there is a row that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import re
+import sys
+import urllib.request
+from collections.abc import Sequence
+
+import uvloop
+
+from benchmarks.arguments import Arguments
+from benchmarks.results import Bars, Measure, Refused, Result, refused
+from benchmarks.streams.candidates import (
+    BARE,
+    MADE,
+    OURS_MADE,
+    OURS_PASSED_ON,
+    PASSED_ON,
+    PROXIES,
+    RATE_PER_S,
+    Candidate,
+)
+from benchmarks.streams.process import CannotStartError
+from benchmarks.streams.ramp import LIMITS_MS, MAX_CORE_SHARE, Pace, Ramp, Step, largest
+from benchmarks.streams.rig import Rig, be_the_reader, rig
+from benchmarks.tables import publish
+
+ALL = (*BARE, *OURS_MADE, *PROXIES, *OURS_PASSED_ON)
+
+
+class Stalls:
+    """The worst lateness of manicule's own loop, a window at a time, from /metrics."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}/metrics"
+        self._before: dict[float, float] = {}
+        self.worst_ms: dict[int, float] = {}
+
+    def look(self, streams: int) -> None:
+        """Note the upper bound of the worst lateness since the last look."""
+        with urllib.request.urlopen(self._url, timeout=30) as reply:
+            text = reply.read().decode()
+        found = re.findall(r'event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', text)
+        now = {float(bound): float(count) for bound, count in found}
+        grown = {bound: count - self._before.get(bound, 0) for bound, count in now.items()}
+        total = max(grown.values(), default=0)
+        bound = min((bound for bound, count in grown.items() if count >= total), default=0.0)
+        self._before = now
+        self.worst_ms[streams] = max(bound * 1000, self.worst_ms.get(streams, 0))
+
+
+async def climb(started: Rig, pace: Pace) -> tuple[list[Step], dict[int, float]]:
+    """Warm the server up and load it; return the steps, and its stalls by number of streams."""
+    await started.warm()
+    stalls = Stalls(started.server.port) if started.candidate.is_manicule else None
+
+    def show(step: Step) -> None:
+        tell(
+            f"  {step.streams:5} streams: p50 {step.p50_ms:7.1f} p99 {step.p99_ms:7.1f} ms, "
+            f"{step.whole:.1%} came, server {step.server_share:.0%}, "
+            f"reader {step.reader_share:.0%}, {step.token_us:.1f} us a token {step.faults or ''}"
+        )
+        if stalls:
+            stalls.look(step.streams)
+
+    ramp = Ramp(
+        connect=lambda progress: asyncio.ensure_future(started.connect(progress)),
+        server_cpu_s=started.server.cpu_s,
+        reader_cpu_s=started.reader_cpu_s,
+        rate_per_s=RATE_PER_S,
+        pace=pace,
+        spins=started.candidate.spins,
+        on_step=show,
+    )
+    if stalls:
+        stalls.look(0)
+    return await ramp.run(), stalls.worst_ms if stalls else {}
+
+
+def measure(candidate: Candidate, pace: Pace) -> dict[str, float | Refused] | Refused:
+    """Run one candidate once; return its values, or why there are none."""
+    if candidate.missing:
+        return refused(candidate.missing)
+    try:
+        with rig(candidate) as started:
+            gc.collect()
+            gc.disable()
+            steps, stalls = uvloop.run(climb(started, pace))
+    except (CannotStartError, OSError) as error:
+        return refused(" ".join(str(error).split())[-300:] or type(error).__name__)
+    finally:
+        gc.enable()
+    return values(candidate, steps, stalls)
+
+
+def values(
+    candidate: Candidate, steps: list[Step], stalls: dict[int, float]
+) -> dict[str, float | Refused]:
+    """Return what the table shows of a climb."""
+    result: dict[str, float | Refused] = {}
+    for key, limit_ms in zip(("within_50", "within_100"), LIMITS_MS, strict=True):
+        best = largest(steps, limit_ms)
+        if best is None:
+            result[key] = refused(f"not even {steps[0].streams}: {_why(steps[0])}")
+        elif best is steps[-1] or not best.is_valid:
+            result[key] = refused(
+                f"{best.streams} and more: the reader's core was over {MAX_CORE_SHARE:.0%} busy"
+            )
+        else:
+            result[key] = float(best.streams)
+    at = largest(steps, LIMITS_MS[0])
+    if at is not None:
+        result["p50"] = at.p50_ms
+        result["reader"] = at.reader_share * 100
+        if not candidate.spins:
+            result["token_us"] = at.token_us
+        if stalls:
+            result["stall"] = max(ms for streams, ms in stalls.items() if 0 < streams <= at.streams)
+    return result
+
+
+def _why(step: Step) -> str:
+    faults = ", ".join(f"{number} {what}" for what, number in step.faults.items())
+    return faults or f"p99 {step.p99_ms:.0f} ms, {step.whole:.0%} of the tokens came"
+
+
+def tell(line: str) -> None:
+    """Show how far we are, beside the table."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def new_result(*, quick: bool) -> Result:
+    """Return the empty table."""
+    return Result(
+        "streaming",
+        "Answers of 50 tokens/s that one core streams at once",
+        "How many readers can one core serve before they see the text stutter?",
+        [
+            Measure("within_50", "streams, p99 < 50 ms", ratio=True, better="more"),
+            Measure("within_100", "streams, p99 < 100 ms", ratio=True, better="more"),
+            Measure("token_us", "server CPU a token", "µs"),
+            Measure("p50", "lateness p50", "ms"),
+            Measure("stall", "loop stall under", "ms"),
+            Measure("reader", "reader's core", "%"),
+        ],
+        quick=quick,
+    )
+
+
+def add_row(
+    result: Result, candidate: Candidate, rounds: Sequence[dict[str, float | Refused] | Refused]
+) -> None:
+    """Add a candidate's row; a value that all rounds refused says why."""
+    cells: dict[str, list[float] | Refused] = {}
+    for measure_ in result.measures:
+        found = [one if isinstance(one, Refused) else one.get(measure_.key) for one in rounds]
+        numbers = [one for one in found if isinstance(one, float | int)]
+        reasons = [one for one in found if isinstance(one, Refused)]
+        if numbers:
+            cells[measure_.key] = numbers
+        elif reasons:
+            cells[measure_.key] = reasons[0]
+    result.add(
+        candidate.name,
+        group=candidate.group,
+        baseline=candidate.baseline,
+        note=candidate.note,
+        **cells,
+    )
+
+
+def add_figures(result: Result) -> None:
+    """Say which of the rows are goals."""
+    ours, frames = OURS_MADE[0].name, OURS_MADE[1].name
+    bare, proxy = BARE[0].name, PROXIES[0].name
+    result.plots += [Bars("within_50", log=True), Bars("within_100", log=True), Bars("token_us")]
+    for label, group, key, least in (
+        (ours, MADE, "within_50", 2),
+        (ours, MADE, "within_100", 3),
+        (frames, MADE, "within_50", None),
+        (ours, PASSED_ON, "within_50", 15),
+        (ours, PASSED_ON, "within_100", 15),
+    ):
+        against = bare if group == MADE else proxy
+        text = f"{label} against {against}, {key.removeprefix('within_')} ms"
+        result.figure(text, label, key, group=group, ratio=True, at_least=least)
+    result.notes += [
+        "A token is as late as the oldest token of the read that it came in. Server CPU, lateness "
+        "p50, stall and the reader's core are those at the largest number under 50 ms.",
+        "The reader's core includes the upstream where there is one.",
+    ]
+
+
+def main() -> None:
+    """Measure all, in turns, and print."""
+    arguments = Arguments("streaming", __doc__)
+    arguments.size("--rounds", 3, 1, "times that each server is measured, in turns")
+    arguments.size("--growth", 0.08, 0.2, "how much more at each step")
+    arguments.size("--window", 3.0, 1.5, "seconds looked at in a step")
+    arguments.size("--settle", 1.0, 0.5, "seconds left out before that")
+    arguments.add_argument("--only", nargs="+", default=[], help="parts of names to measure")
+    options = arguments.parse_args()
+    be_the_reader()
+    pace = Pace(settle_s=options.settle, window_s=options.window, growth=options.growth)
+    result = new_result(quick=options.quick)
+    chosen = [
+        one
+        for one in ALL
+        if not options.only or any(part in f"{one.group}: {one.name}" for part in options.only)
+    ]
+    rounds: dict[int, list[dict[str, float | Refused] | Refused]] = {}
+    for number in range(options.rounds):
+        for index, candidate in enumerate(chosen):
+            tell(f"round {number + 1}: {candidate.group}: {candidate.name}")
+            found = measure(candidate, pace)
+            tell(f"  {found}")
+            rounds.setdefault(index, []).append(found)
+    for index, candidate in enumerate(chosen):
+        add_row(result, candidate, rounds[index])
+    add_figures(result)
+    publish(result)
+
+
+if __name__ == "__main__":
+    main()
