@@ -17,12 +17,14 @@ class Answering(WSListener):
     _task: asyncio.Task[None] | None = None
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Begin at the first frame."""
         if frame.msg_type == WSMsgType.CLOSE:
             transport.disconnect()
         elif self._task is None:
             self._task = asyncio.create_task(self._answer(transport))
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Stop."""
         if self._task is not None:
             self._task.cancel()
 

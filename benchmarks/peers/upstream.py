@@ -111,27 +111,28 @@ class Answer(asyncio.Protocol):
         self._tokens = tokens
         self._left = 0
         self._body = b""
-        self._url = b""
         self.slot: dict[Answer, None] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to read requests."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._file = transport.get_extra_info("socket").fileno()
         self._parser = httptools.HttpRequestParser(self)
 
     def data_received(self, data: bytes) -> None:
+        """Feed the parser."""
         self._parser.feed_data(data)
 
     def on_message_begin(self) -> None:
-        self._body = self._url = b""
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
+        """Begin a request."""
+        self._body = b""
 
     def on_body(self, body: bytes) -> None:
+        """Note the body."""
         self._body += body
 
     def on_message_complete(self) -> None:
+        """Answer."""
         if self._parser.get_method() == b"GET":
             self._send_json({"object": "list", "data": [{"id": "m", "object": "model"}]})
             return
@@ -182,6 +183,7 @@ class Answer(asyncio.Protocol):
             self._transport.write(data[sent:])
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Leave the wheel."""
         self.slot.pop(self, None)
         self._left = -1
 

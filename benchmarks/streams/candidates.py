@@ -116,17 +116,18 @@ def _sender(name: str, module: str, *options: str, **more: object) -> Candidate:
 
 
 _WIDE = {
-    name: "1000000"
-    for name in (
-        "MAX_CONNECTIONS",
-        "CONNECTIONS_PER_ADDRESS",
-        "HANDSHAKES_PER_MINUTE",
-        "REQUESTS_PER_MINUTE",
-        "MAX_RUNNING_ANSWERS",
-        "MAX_RESPONSES_PER_CLIENT",
-        "MODEL_CONCURRENCY",
-    )
-} | {"MAX_OUTPUT_TOKENS": "65536", "ANSWER_TIMEOUT_S": "3600", "USER_REQUESTS_PER_MINUTE": "0"}
+    "MAX_CONNECTIONS": "1000000",
+    "CONNECTIONS_PER_ADDRESS": "1000000",
+    "HANDSHAKES_PER_MINUTE": "1000000",
+    "REQUESTS_PER_MINUTE": "1000000",
+    "USER_REQUESTS_PER_MINUTE": "0",
+    "MAX_RUNNING_ANSWERS": "1000000",
+    "MAX_RESPONSES_PER_CLIENT": "1000000",
+    "MODEL_CONCURRENCY": "1000000",
+    "MAX_OUTPUT_TOKENS": "65536",
+    "ANSWER_TIMEOUT_S": "3600",
+    "DETACHED_S": "0",
+}
 """One address asks everything, and answers do not end."""
 
 
@@ -181,6 +182,7 @@ PROXIES = (
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_LOG": "ERROR",
             "LITELLM_MODE": "PRODUCTION",
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
         },
         config=CONFIGS / "litellm.yaml",
         path="/v1/chat/completions",

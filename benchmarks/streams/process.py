@@ -49,6 +49,16 @@ def cpu_s(pid: int) -> float:
     return spent_ns / 1e9 + sum(cpu_s(int(child)) for child in below)
 
 
+def core_busy_s(core: int) -> float:
+    """Return how long a core has computed since the machine began, whoever it was for."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _, _, irq, softirq = map(int, ticks[:7])
+            return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    raise ValueError(f"there is no core {core}")
+
+
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.socket() as probe:

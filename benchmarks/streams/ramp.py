@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from benchmarks.streams.lateness import take_lateness
@@ -22,6 +22,12 @@ MAX_CORE_SHARE = 0.8
 
 MIN_WHOLE = 0.98
 """The part of the due tokens that must have come in a window; less is falling behind."""
+
+MAX_OTHERS_SHARE = 0.15
+"""More than this of the server's core for somebody else: the step tells nothing, look again."""
+
+MAX_TRIES = 4
+"""Looks at one number of streams, when the machine disturbs them."""
 
 FAR_MS = 10.0
 """Below this lateness a server that always spins is taken to have much room."""
@@ -55,6 +61,7 @@ class Step:
     whole: float
     server_share: float
     reader_share: float
+    others_share: float
     token_us: float
     reads_per_s: float
     faults: dict[str, int]
@@ -68,18 +75,25 @@ class Step:
         """Whether the reader's core had room."""
         return self.reader_share <= MAX_CORE_SHARE
 
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether others took the server's core."""
+        return self.others_share > MAX_OTHERS_SHARE
+
 
 @dataclass(slots=True)
 class Ramp:
     """Adds streams and looks. `connect` begins one stream and returns it once it is connected.
 
-    `server_cpu_s` and `reader_cpu_s` tell what the two cores have computed so far. `spins` says
+    `server_cpu_s` and `reader_cpu_s` tell what was computed so far on the two cores for us,
+    `core_cpu_s` what on the server's core for anybody. `spins` says
     that the server computes without end, so that its processor time tells nothing.
     """
 
-    connect: Callable[[Progress], asyncio.Future[Stream] | asyncio.Task[Stream]]
+    connect: Callable[[Progress], Awaitable[Stream]]
     server_cpu_s: Callable[[], float]
     reader_cpu_s: Callable[[], float]
+    core_cpu_s: Callable[[], float]
     rate_per_s: float
     pace: Pace
     spins: bool = False
@@ -89,24 +103,24 @@ class Ramp:
     streams: list[Stream] = field(default_factory=list)
 
     async def run(self) -> list[Step]:
-        """Go up until the last limit is passed twice, or the reader is full; return the steps."""
+        """Go up until every limit is passed, or the reader is full; return the steps."""
         progress = Progress(self.rate_per_s)
-        number, failed = self.pace.first, False
+        limits, number, tries = list(LIMITS_MS), self.pace.first, 0
         try:
-            while number <= self.most:
+            while limits and number <= self.most:
                 await self._grow(progress, number)
                 step = await self._look(progress)
                 self.steps.append(step)
                 self.on_step(step)
-                if not step.is_valid:
+                tries += 1
+                if not step.is_valid or step.faults:
                     break
-                if not step.holds(LIMITS_MS[-1]):
-                    if failed or step.faults:
-                        break
-                    failed = True  # once may be the machine's fault: look again at the same number
+                # Once may be the machine's fault: look again at the same number.
+                if not step.holds(limits[0]) and tries < (MAX_TRIES if step.is_disturbed else 2):
                     continue
-                failed = False
-                number = self._next(step)
+                while limits and not step.holds(limits[0]):
+                    limits.pop(0)
+                number, tries = self._next(step), 0
         finally:
             for stream in self.streams:
                 stream.close()
@@ -118,11 +132,11 @@ class Ramp:
             return
         started = time.perf_counter()
         takes_s = max(self.pace.settle_s * 0.6, missing / OPEN_PER_S)
-        begun: list[asyncio.Future[Stream] | asyncio.Task[Stream]] = []
+        begun: list[asyncio.Future[Stream]] = []
         for index in range(missing):
             due = started + takes_s * index / missing
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            begun.append(self.connect(progress))
+            begun.append(asyncio.ensure_future(self.connect(progress)))
         try:
             async with asyncio.timeout(MAX_OPEN_S):
                 self.streams += await asyncio.gather(*begun)
@@ -133,10 +147,10 @@ class Ramp:
     async def _look(self, progress: Progress) -> Step:
         await asyncio.sleep(self.pace.settle_s)
         take_lateness(self.streams)
-        started, server, reader = time.perf_counter(), self.server_cpu_s(), self.reader_cpu_s()
+        before = self._clocks()
         await asyncio.sleep(self.pace.window_s)
-        took_s = time.perf_counter() - started
-        server, reader = self.server_cpu_s() - server, self.reader_cpu_s() - reader
+        spent = [now - then for now, then in zip(self._clocks(), before, strict=True)]
+        took_s, server, reader, core = spent
         seen = take_lateness(self.streams)
         due = len(self.streams) * self.rate_per_s * took_s
         return Step(
@@ -146,10 +160,14 @@ class Ramp:
             whole=seen.tokens / due if seen and due else 0.0,
             server_share=server / took_s,
             reader_share=reader / took_s,
+            others_share=max(0.0, core - server) / took_s,
             token_us=server / seen.tokens * 1e6 if seen else float("inf"),
             reads_per_s=seen.reads / took_s if seen else 0.0,
             faults=dict(progress.faults),
         )
+
+    def _clocks(self) -> tuple[float, ...]:
+        return time.perf_counter(), self.server_cpu_s(), self.reader_cpu_s(), self.core_cpu_s()
 
     def _next(self, step: Step) -> int:
         small = max(step.streams + 1, round(step.streams * (1 + self.pace.growth)))
@@ -161,16 +179,18 @@ class Ramp:
 
 
 def largest(steps: list[Step], limit_ms: float) -> Step | None:
-    """Return the last step before the first number that failed; None when the first one did.
-
-    A number that failed and then held counts as holding.
-    """
+    """Return the step with the most streams below the first number that never held; None if that
+    is the first."""
     best = None
     for step in steps:
         if step.holds(limit_ms):
             best = step
-        elif best is None or step.streams > best.streams:
-            again = [one for one in steps if one.streams == step.streams and one is not step]
-            if not any(one.holds(limit_ms) for one in again):
-                break
+        elif first_failure(steps, limit_ms) == step.streams:
+            break
     return best
+
+
+def first_failure(steps: list[Step], limit_ms: float) -> int | None:
+    """Return the first number of streams that no look found to hold, None without one."""
+    held = {step.streams for step in steps if step.holds(limit_ms)}
+    return next((step.streams for step in steps if step.streams not in held), None)

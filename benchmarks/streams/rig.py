@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.streams.candidates import PASSED_ON, RATE_PER_S, Candidate
 from benchmarks.streams.process import CannotStartError, Serving, free_port, serving
+from benchmarks.streams.reader import Reader
 from benchmarks.streams.stream import Progress, Stream
 
 SERVER_CORE, READER_CORE = 0, 1
@@ -40,17 +41,17 @@ class Rig:
         """Return what the reader's core has computed for us: the reader, and the upstream."""
         return time.process_time() + (self.upstream.cpu_s() if self.upstream else 0.0)
 
-    async def connect(self, progress: Progress, *, ends: bool = False) -> Stream:
+    async def connect(self, reader: Reader, progress: Progress, *, ends: bool = False) -> Stream:
         """Connect a stream, which asks at once. Raises `OSError`."""
-        stream = self.candidate.stream(progress, self.server.port, self.upstream_url, ends=ends)
-        loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: stream, "127.0.0.1", self.server.port)
+        port = self.server.port
+        stream = self.candidate.stream(progress, port, self.upstream_url, ends=ends)
+        await reader.add(stream, port)
         return stream
 
-    async def warm(self) -> None:
+    async def warm(self, reader: Reader) -> None:
         """Ask one question and read its first token. Raises `CannotStartError`."""
         progress = Progress(RATE_PER_S)
-        stream = await self.connect(progress)
+        stream = await self.connect(reader, progress)
         try:
             async with asyncio.timeout(WARM_S):
                 await stream.begun

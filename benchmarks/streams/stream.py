@@ -1,17 +1,18 @@
 """One stream of tokens that is read as raw bytes, over WebSocket or over HTTP.
 
 No library reads the frames: one core must take 100,000 of them a second. The bytes are searched
-for the mark of a token; of WebSocket frames only the heads are looked at.
+for the mark of a token; of WebSocket frames only the heads are looked at. `benchmarks.streams.
+reader` brings the bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from math import inf
-from typing import cast
 
 from benchmarks.streams.mark import MARK
 
@@ -29,7 +30,7 @@ class Progress:
     first_data: bytes = b""  # of the first stream, to see what a server says
 
 
-class Stream(asyncio.Protocol):
+class Stream:
     """Sends `opening`, counts tokens until it is closed.
 
     Token k is due k / rate after the first. What is kept of each read is how far behind its oldest
@@ -39,8 +40,8 @@ class Stream(asyncio.Protocol):
     __slots__ = (
         "_ends_half",
         "_period_s",
+        "_socket",
         "_tail",
-        "_transport",
         "asked_at",
         "begun",
         "counts",
@@ -60,28 +61,31 @@ class Stream(asyncio.Protocol):
         self.opening = opening
         self.terminal = terminal
         self._period_s = 1 / progress.rate_per_s
-        self._ends_half = False
         self._tail = b""
-        self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
         self.begun = asyncio.get_running_loop().create_future()
         self.ended = asyncio.get_running_loop().create_future()
         self.asked_at = self.first_at = self.ended_at = 0.0
         self._forget()
 
     def _forget(self) -> None:
+        self._ends_half = False
         self.tokens = 0
         self.least = inf
         self.offsets: list[float] = []
         self.counts: list[int] = []
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connected(self, to: socket.socket) -> None:
         """Ask."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._socket = to
         self.ask(self.opening)
+
+    def received(self, data: bytes) -> None:
+        """Take the bytes of one read."""
+        raise NotImplementedError
 
     def ask(self, data: bytes) -> None:
         """Send a question; what was counted for the one before is forgotten."""
-        assert self._transport is not None
         loop = asyncio.get_running_loop()
         if self.tokens:
             self._forget()
@@ -91,7 +95,11 @@ class Stream(asyncio.Protocol):
             self.ended = loop.create_future()
         self._tail = b""
         self.asked_at = clock()
-        self._transport.write(data)
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        if self._socket is not None and self._socket.send(data) < len(data):
+            self.fault("a question did not fit into the socket's buffer")
 
     def count(self, data: bytes) -> None:
         """Count the tokens in `data`, that has just come."""
@@ -137,16 +145,16 @@ class Stream(asyncio.Protocol):
             if not future.done():
                 future.set_result(None)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def lost(self) -> None:
         """A stream that we did not close has failed."""
-        if self._transport is not None:
+        if self._socket is not None:
             self.fault("lost")
 
     def close(self) -> None:
         """Close without a word."""
-        if self._transport is not None:
-            transport, self._transport = self._transport, None
-            transport.abort()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 class HttpStream(Stream):
@@ -154,12 +162,12 @@ class HttpStream(Stream):
 
     __slots__ = ("_has_head",)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connected(self, to: socket.socket) -> None:
         """Ask; the head is yet to come."""
         self._has_head = False
-        super().connection_made(transport)
+        super().connected(to)
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         """Count; the status is looked at once a connection."""
         if not self._has_head:
             self._has_head = True
@@ -184,7 +192,7 @@ class WebSocketStream(Stream):
         self._rest = b""
         self._skip = 0
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         """Finish the handshake, then count and look at the heads of frames."""
         if self._head is not None:
             data = self._shake(data)
@@ -236,8 +244,8 @@ class WebSocketStream(Stream):
         self._rest = data[at:]
 
     def _control(self, opcode: int, payload: bytes) -> None:
-        if opcode == 0x9 and self._transport is not None:
-            self._transport.write(_frame(0x8A, payload))
+        if opcode == 0x9:
+            self._send(_frame(0x8A, payload))
         elif opcode == 0x8:
             self.fault(f"closed with {int.from_bytes(payload[:2], 'big')}")
 
