@@ -3,9 +3,7 @@
 The store is filled with answers that were accepted, modified, rejected and regenerated. The plain
 loop reads the same file with `sqlite3`, writes each usable judgement with `json.dumps` and does
 nothing else: no check of lines, no split, no hash, no search for repetitions, no golden questions,
-no fsync, no manifest. "of plain" is the loop's time divided by ours, both best of the runs.
-
-    python -m benchmarks.exports --help
+no fsync, no manifest.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import platform
 import resource
 import shutil
 import sqlite3
@@ -22,7 +19,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.harness import print_table
+from benchmarks.arguments import Arguments
+from benchmarks.results import Bars, Measure, Result, refused
+from benchmarks.tables import publish
 from server.datasets.formats import FORMATS
 from server.datasets.parquet import MissingExtraError
 from server.datasets.service import export
@@ -30,6 +29,7 @@ from server.storage.records import AnyRow, FeedbackRow, InteractionRow
 from server.storage.sqlite_store import SqliteStore
 from server.storage.store import Filter
 
+PLAIN, BARE = "plain loop, json.dumps", "read by the store only"
 NOW = 1_795_255_200_000
 WORDS = [
     "hold", "the", "left", "button", "until", "red", "light", "blinks", "then", "release", "power",
@@ -109,45 +109,59 @@ async def one(store: SqliteStore, name: str, target: Path) -> tuple[float, int, 
     return spent, manifest.lines, sum(entry.bytes for entry in manifest.files)
 
 
-async def compare(count: int, runs: int) -> None:
-    """Fill a store and print the table."""
+async def compare(result: Result, options: argparse.Namespace) -> None:
+    """Fill a store and add the rows; the ways take turns."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = SqliteStore(folder / "store.db")
         await store.open()
-        await fill(store, count)
-        plain = min(plain_loop(folder / "store.db", folder / "plain") for _ in range(runs))
-        bare = min([await bare_read(store) for _ in range(runs)])
-        rows = [
-            ("plain loop, json.dumps", f"{count / plain:,.0f}", "1.00", "-", "-"),
-            ("read by the store only", f"{count / bare:,.0f}", f"{plain / bare:.2f}", "-", "-"),
-        ]
-        for each in FORMATS:
-            try:
-                done = [await one(store, each, folder / "out") for _ in range(runs)]
-            except MissingExtraError:
-                rows.append((f"{each} (pyarrow is not installed)", "-", "-", "-", "-"))
-                continue
-            best, lines, size = min(done)
-            ratio = f"{plain / best:.2f}"
-            rows.append((each, f"{count / best:,.0f}", ratio, f"{lines:,}", f"{size / 1e6:.1f}"))
+        await fill(store, options.rows)
+        rates: dict[str, list[float]] = {PLAIN: [], BARE: []}
+        written: dict[str, tuple[int, int]] = {}
+        absent: dict[str, str] = {}
+        for _ in range(options.rounds):
+            rates[PLAIN].append(options.rows / plain_loop(folder / "store.db", folder / "plain"))
+            rates[BARE].append(options.rows / await bare_read(store))
+            for each in FORMATS:
+                try:
+                    spent, *written[each] = await one(store, each, folder / "out")
+                except MissingExtraError:
+                    absent[each] = "pyarrow is not installed"
+                    continue
+                rates.setdefault(each, []).append(options.rows / spent)
         await store.aclose()
+    for label, values in rates.items():
+        lines, size = written.get(label, (None, None))
+        megabytes = size / 1e6 if size else None
+        result.add(label, baseline=label == PLAIN, rate=values, lines=lines, size=megabytes)
+    for label, reason in absent.items():
+        result.add(label, rate=refused(reason))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print_table(
-        f"Exports of {count:,} judgements, best of {runs} runs, peak memory {peak:.0f} MiB,"
-        f" Python {platform.python_version()}",
-        ("format", "judgements/s", "of plain", "lines", "MB"),
-        rows,
-    )
+    result.notes.append(f"Peak memory {peak:.0f} MiB.")
 
 
 def main() -> None:
-    """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.exports")
-    parser.add_argument("--rows", type=int, default=100_000, help="judgements in the store")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each, the best counts")
-    options = parser.parse_args()
-    asyncio.run(compare(options.rows, options.runs))
+    """Measure and publish."""
+    arguments = Arguments("exports", __doc__)
+    arguments.size("--rows", 100_000, 10_000, "judgements in the store")
+    arguments.size("--rounds", 3, 2, "exports of each format, in turns")
+    options = arguments.parse_args()
+    result = Result(
+        "exports",
+        f"Exports of {options.rows:,} judgements",
+        "How many judgements a second are exported, against a loop that only writes lines?",
+        [
+            Measure("rate", "judgements a second", ratio=True, better="more"),
+            Measure("lines", "lines"),
+            Measure("size", "size", "MB"),
+        ],
+        quick=options.quick,
+    )
+    asyncio.run(compare(result, options))
+    for each in ("openai-chat", "openai-preference"):
+        result.figure(f"{each} lines", each, "rate", ratio=True)
+    result.plots.append(Bars("rate"))
+    publish(result)
 
 
 if __name__ == "__main__":

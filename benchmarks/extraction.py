@@ -1,8 +1,8 @@
 """Pages per second of PDF extraction: pypdf alone, PDFium alone, and the server's child pool.
 
-Needs PDFs in benchmarks/data (`make bench-data`). Sorted by size, every nth is taken so that
-`--documents` are read. The ratio is the pool against pypdf. The last row adds up the documents that
-all three read; the pool also normalises, cuts and reads the outline, and starts its children.
+Reads the PDFs in benchmarks/data (`make bench-data`), else the demo manuals. Sorted by size, every
+nth is taken so that `--documents` are read. "In all" adds up the documents that all three read; the
+pool also normalises, cuts and reads the outline, and starts its children.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import io
 import logging
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,44 +18,86 @@ from pathlib import Path
 import pypdf
 import pypdfium2 as pdfium
 
-from benchmarks.harness import print_table
+from benchmarks.arguments import Arguments
+from benchmarks.results import Bars, Measure, Result, refused
+from benchmarks.tables import publish
 from server.manuals.documents import ManualError
 from server.manuals.extract import Extractor
 
 DATA = Path(__file__).parent / "data"
+DEMO = Path(__file__).parents[1] / "server" / "demo" / "manuals"
 MEMORY_BYTES = 1536 * 2**20
 
 
+PYPDF, PDFIUM, POOL = "pypdf", "PDFium", "the pool"
+WHOLE = "in all"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=DATA, help="where the PDFs are")
-    parser.add_argument("--documents", type=int, default=15, help="how many are read (15)")
-    parser.add_argument("--processes", type=int, default=2, help="children at the same time (2)")
-    parser.add_argument("--max-pages", type=int, default=400, help="leave out longer ones (400)")
-    given = parser.parse_args()
+    arguments = Arguments("extraction", __doc__)
+    arguments.add_argument("--folder", type=Path, help="of PDFs (benchmarks/data or the demo's)")
+    arguments.size("--documents", 15, 3, "how many are read")
+    arguments.size("--processes", 2, 2, "children at the same time")
+    arguments.size("--max-pages", 400, 60, "leave out longer ones")
+    arguments.size("--rounds", 3, 1, "times that all are read")
+    options = arguments.parse_args()
     logging.disable()  # pypdf tells of every font
-    paths = chosen(given.folder, given.documents, given.max_pages)
+    folder = options.folder or (DATA if any(DATA.glob("*.pdf")) else DEMO)
+    paths = chosen(folder, options.documents, options.max_pages)
     if not paths:
-        sys.exit(f"No PDFs in {given.folder}: run `make bench-data` first (needs Debian).")
-    rows = []
-    in_all = [0.0, 0.0, 0.0, 0.0]
+        print(f"No PDFs in {folder}, so nothing was measured.")
+        return
+    result = Result(
+        "extraction",
+        "PDF extraction",
+        "How many pages a second does the server's pool read, against pypdf?",
+        [Measure("rate", "pages a second", ratio=True, better="more"), Measure("pages", "pages")],
+        quick=options.quick,
+        notes=["Of the demo manuals only: `make bench-data` fetches more."]
+        if folder == DEMO
+        else [],
+    )
+    compare(result, paths, options)
+    everything = f"{options.processes} at once, {POOL}"
+    result.figure("pages a second, one by one", POOL, "rate", group=WHOLE, ratio=True, at_least=3)
+    result.figure("pages a second, in parallel", everything, "rate", group=WHOLE)
+    result.plots.append(Bars("rate", log=True))
+    publish(result)
+
+
+def compare(result: Result, paths: list[Path], options: argparse.Namespace) -> None:
+    """Add the rows of each document, and those of all that the three ways read."""
+    all_pages, in_all = 0, {name: [0.0] * options.rounds for name in (PYPDF, PDFIUM, POOL)}
     for path in paths:
         data = path.read_bytes()
-        pages, first = timed(with_pypdf, data)
-        _, second = timed(with_pdfium, data)
-        third, problem = asyncio.run(through_pool([data], given.processes))
-        rows.append(row(path.stem[:48], pages, first, second, third, problem))
-        if not problem and pages:
-            for index, value in enumerate((float(pages), first, second, third)):
-                in_all[index] += value
-    rows.append(row("in all, one by one", int(in_all[0]), *in_all[1:], ""))
-    everything, problem = asyncio.run(
-        through_pool([path.read_bytes() for path in paths], given.processes)
+        took: dict[str, list[float]] = {PYPDF: [], PDFIUM: [], POOL: []}
+        problem = ""
+        for _ in range(options.rounds):
+            pages, seconds = timed(with_pypdf, data)
+            took[PYPDF].append(seconds)
+            took[PDFIUM].append(timed(with_pdfium, data)[1])
+            seconds, problem = asyncio.run(through_pool([data], options.processes))
+            took[POOL].append(seconds)
+        for name, values in took.items():
+            rates = [pages / value for value in values]
+            given = refused(problem) if problem and name == POOL else rates
+            result.add(name, group=path.stem[:48], baseline=name == PYPDF, rate=given, pages=pages)
+        if not problem:
+            all_pages += pages
+            for name, values in took.items():
+                in_all[name] = list(map(sum, zip(in_all[name], values, strict=True)))
+    for name, values in in_all.items():
+        rates = [all_pages / value for value in values if value]
+        result.add(name, group=WHOLE, baseline=name == PYPDF, rate=rates or None, pages=all_pages)
+    whole = [path.read_bytes() for path in paths]
+    done = [asyncio.run(through_pool(whole, options.processes)) for _ in range(options.rounds)]
+    result.add(
+        f"{options.processes} at once, {POOL}",
+        group=WHOLE,
+        rate=[all_pages / seconds for seconds, _ in done],
+        pages=all_pages,
+        note=done[0][1],
     )
-    name = f"in all, {given.processes} at once"
-    rows.append(row(name, int(in_all[0]), in_all[1], in_all[2], everything, problem))
-    columns = ("document", "pages", "pypdf p/s", "PDFium p/s", "pool p/s", "pool : pypdf")
-    print_table("PDF extraction, pages per second", columns, rows)
 
 
 def chosen(folder: Path, documents: int, max_pages: int) -> list[Path]:
@@ -127,13 +168,6 @@ async def through_pool(documents: list[bytes], processes: int) -> tuple[float, s
     seconds = time.perf_counter() - started
     await extractor.aclose()
     return seconds, problems[-1] if problems else ""
-
-
-def row(name: str, pages: int, *rest: float | str) -> list[str]:
-    first, second, third, problem = (*map(float, rest[:3]), str(rest[3]))
-    rates = [f"{pages / seconds:.0f}" if seconds else "-" for seconds in (first, second, third)]
-    ratio = problem or (f"{first / third:.1f}" if third else "-")
-    return [name, str(pages), *rates, ratio]
 
 
 if __name__ == "__main__":

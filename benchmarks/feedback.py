@@ -11,19 +11,29 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 import tempfile
 import time
 import uuid
 from collections import Counter
 
+from benchmarks.arguments import Arguments
+from benchmarks.harness import percentile
+from benchmarks.results import Bars, Measure, Result
 from benchmarks.services import postgres
+from benchmarks.tables import publish
 from protocol.errors import EventError
 from server.feedback.writer import MAX_ROWS, Writer
 from server.storage.opening import open_store
 from server.storage.records import FeedbackRow
 
-ROW = "{:<34} {:>10} {:>9} {:>9} {:>9}"
+DIRECT = "the store alone"
+GOAL = 0.8
+"""Share of the store's own limit that the writer is to reach."""
+
+GOAL_P99_MS = 10.0
+"""Longest that an acknowledgement is to take at `GOAL_RATE` judgements a second."""
+
+GOAL_RATE = 5000.0
 
 
 def rows_of(count: int) -> list[FeedbackRow]:
@@ -53,23 +63,15 @@ def rows_of(count: int) -> list[FeedbackRow]:
     return made
 
 
-def line(name: str, rate: float | None, waits_s: list[float]) -> None:
-    """Print one row of the table; waits in milliseconds."""
-    waits = sorted(waits_s)
-    times = [f"{waits[int(len(waits) * q)] * 1000:.2f}" if waits else "" for q in (0.5, 0.99)]
-    most = f"{waits[-1] * 1000:.2f}" if waits else ""
-    print(ROW.format(name, "" if rate is None else f"{rate:,.0f}", *times, most))
-
-
 async def direct(store, rows: list[FeedbackRow], batch: int) -> tuple[float, list[float]]:
     """Commit rows in batches; rows per second and the time of each commit."""
-    waits = []
+    took = []
     started = time.perf_counter()
     for at in range(0, len(rows), batch):
         begun = time.perf_counter()
         await store.write(rows[at : at + batch])
-        waits.append(time.perf_counter() - begun)
-    return len(rows) / (time.perf_counter() - started), waits
+        took.append(time.perf_counter() - begun)
+    return len(rows) / (time.perf_counter() - started), took
 
 
 async def closed_loop(writer: Writer, rows: list[FeedbackRow], senders: int):
@@ -113,57 +115,84 @@ async def open_loop(writer: Writer, rows: list[FeedbackRow], rate: float):
     return len(rows) / (time.perf_counter() - started), waits, answers
 
 
-async def measure(url: str, options: argparse.Namespace) -> None:
-    """Print the table's rows of one store."""
+def in_ms(rounds: list[list[float]]) -> dict[str, list[float]]:
+    """Return p50, p99 and the longest wait of each round, in milliseconds."""
+    shares = {"p50": 0.5, "p99": 0.99, "most": 1.0}
+    return {
+        name: [percentile(each, share) * 1000 for each in rounds] for name, share in shares.items()
+    }
+
+
+async def measure(result: Result, url: str, options: argparse.Namespace) -> None:
+    """Add the rows of one store."""
     kind = url.split(":", 1)[0]
     store = open_store(url, now=time.time)
     await store.open()
     await store.write(rows_of(100))
     limits, reached = [], []
-    for turn in range(options.repeats):
-        rate, waits = await direct(store, rows_of(options.events), MAX_ROWS)
-        limits.append(rate)
-        line(f"{kind}: direct, {MAX_ROWS} a commit, run {turn + 1}", rate, waits)
+    for _ in range(options.rounds):
+        limits.append(await direct(store, rows_of(options.events), MAX_ROWS))
         writer = Writer(store)
         writer.start()
-        rate, waits = await closed_loop(writer, rows_of(options.events), options.senders)
-        reached.append(rate)
-        line(f"{kind}: writer, {options.senders} senders, run {turn + 1}", rate, waits)
+        reached.append(await closed_loop(writer, rows_of(options.events), options.senders))
         await writer.aclose()
-    share = sorted(reached)[len(reached) // 2] / sorted(limits)[len(limits) // 2]
-    print(f"{kind}: the writer reaches {share:.0%} of the store's own limit (medians)")
     writer = Writer(store)
     writer.start()
     rows = rows_of(int(options.rate * options.seconds))
-    rate, waits, answers = await open_loop(writer, rows, options.rate)
-    line(f"{kind}: writer at {options.rate:g} events/s", rate, waits)
-    print(f"  answers {dict(answers)}")
+    rate, paced, answers = await open_loop(writer, rows, options.rate)
     await writer.aclose()
     await store.aclose()
+    ours = f"writer, {options.senders} senders"
+    for label, rounds in ((DIRECT, limits), (ours, reached)):
+        rates, each = zip(*rounds, strict=True)
+        result.add(label, group=kind, baseline=label == DIRECT, rate=rates, **in_ms(list(each)))
+    result.figure(
+        f"acknowledged a second, {kind}", ours, "rate", group=kind, ratio=True, at_least=GOAL
+    )
+    told = ", ".join(f"{count:,} {name}" for name, count in sorted(answers.items()))
+    label, group = f"writer at {options.rate:g} a second", f"{kind}, paced"
+    result.add(label, group=group, rate=rate, note=told, **in_ms([paced]))
+    if options.rate == GOAL_RATE:
+        result.figure(f"p99 of {label}, {kind}", label, "p99", group=group, at_most=GOAL_P99_MS)
 
 
-async def run(options: argparse.Namespace) -> None:
-    print(ROW.format("", "rows/s", "p50 ms", "p99 ms", "max ms"))
+async def run(result: Result, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        await measure(f"sqlite:///{folder}/feedback.db", options)
+        await measure(result, f"sqlite:///{folder}/feedback.db", options)
     with postgres(options.postgres) as (url, _):
-        await measure(url, options)
+        await measure(result, url, options)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=50_000, help="rows of each run")
-    parser.add_argument("--senders", type=int, default=2000, help="senders at once")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each, in turns")
-    parser.add_argument("--rate", type=float, default=5000, help="events/s of the paced run")
-    parser.add_argument("--seconds", type=float, default=5, help="length of the paced run")
-    parser.add_argument(
+    arguments = Arguments("feedback", __doc__)
+    arguments.size("--events", 50_000, 5_000, "rows of each run")
+    arguments.size("--senders", 2000, 500, "senders at once")
+    arguments.size("--rounds", 3, 2, "runs of each, in turns")
+    arguments.size("--rate", 5000.0, 1000.0, "events/s of the paced run")
+    arguments.size("--seconds", 5.0, 2.0, "length of the paced run")
+    arguments.add_argument(
         "--postgres",
         default=os.environ.get("MANICULE_TEST_POSTGRES_URL", ""),
         help="URL of an empty PostgreSQL database, which is written to; else one is made",
     )
-    asyncio.run(run(parser.parse_args()))
+    options = arguments.parse_args()
+    result = Result(
+        "feedback",
+        f"Acknowledged judgements, {options.events:,} a round",
+        "How many judgements a second are acknowledged, against what the store itself commits?",
+        [
+            Measure("rate", "rows a second", ratio=True, better="more"),
+            Measure("p50", "wait, p50", "ms"),
+            Measure("p99", "wait, p99", "ms"),
+            Measure("most", "longest", "ms"),
+        ],
+        quick=options.quick,
+        notes=[f"The store alone commits {MAX_ROWS:,} rows at a time, one commit after the other."],
+    )
+    asyncio.run(run(result, options))
+    result.plots.append(Bars("rate"))
+    publish(result)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

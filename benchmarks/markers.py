@@ -3,24 +3,20 @@
 The alternative keeps the whole answer and runs a regular expression over all of it at each chunk,
 as is done where no parser keeps state. Both are given the same answer in the same run, in turn,
 and must find the same markers.
-
-    python -m benchmarks.markers --help
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
 import re
-import statistics
 import time
 from collections.abc import Callable, Sequence
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.arguments import Arguments
+from benchmarks.results import Bars, Measure, Result
+from benchmarks.tables import publish
 from protocol.markers import Marker, MarkerParser
 
+OURS, OTHER = "parser", "scanning again"
 CHUNK_CHARS = (4, 16, 64)
 SENTENCES = (
     "Switch the appliance off and pull the plug before you open the lid. ",
@@ -80,11 +76,11 @@ def rescan(chunks: Sequence[str]) -> list[str]:
 
 
 def measure(
-    programs: Sequence[Callable[[Sequence[str]], list[str]]], chunks: Sequence[str], repeats: int
+    programs: Sequence[Callable[[Sequence[str]], list[str]]], chunks: Sequence[str], rounds: int
 ) -> list[list[float]]:
-    """Return for each program its µs per chunk, one for each repeat; the programs take turns."""
+    """Return for each program its µs per chunk, one for each round; the programs take turns."""
     times: list[list[float]] = [[] for _ in programs]
-    for _ in range(repeats):
+    for _ in range(rounds):
         for program, taken in zip(programs, times, strict=True):
             start = time.perf_counter()
             program(chunks)
@@ -92,39 +88,35 @@ def measure(
     return times
 
 
-def show(times: Sequence[float]) -> str:
-    """Return the median with the least and the most."""
-    return f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f})"
-
-
 def main() -> None:
-    options = argparse.ArgumentParser(
-        prog="python -m benchmarks.markers",
-        description="Marker parsing: µs per chunk, against scanning the whole buffer again.",
+    arguments = Arguments("markers", __doc__)
+    arguments.size("--chars", 4_000, 2_000, "length of the answer")
+    arguments.size("--rounds", 31, 5, "answers per row")
+    options = arguments.parse_args()
+    if options.chars < 1 or options.rounds < 1:
+        arguments.error("--chars and --rounds must be at least 1")
+    result = Result(
+        "markers",
+        f"Marker parsing, answers of {options.chars:,} characters",
+        "What does a chunk of a streamed answer cost, against scanning all of it again?",
+        [Measure("us", "time", "µs a chunk", ratio=True), Measure("found", "markers")],
+        quick=options.quick,
+        notes=["Both are given the same answer in turn, and must find the same markers."],
     )
-    options.add_argument("--chars", type=int, default=4_000, help="length of the answer (4000)")
-    options.add_argument("--repeats", type=int, default=31, help="answers per row (31)")
-    arguments = options.parse_args()
-    if arguments.chars < 1 or arguments.repeats < 1:
-        options.error("--chars and --repeats must be at least 1")
-    table = Table(
-        title=f"Marker parsing, answers of {arguments.chars} characters, "
-        f"{arguments.repeats} repeats, Python {platform.python_version()}",
-        caption="µs per chunk: median (least to most). Ratio: of the medians.",
-    )
-    for heading in ("chunk", "markers", "parser", "scanning again", "ratio"):
-        table.add_column(heading, justify="right", no_wrap=True)
     for with_markers in (False, True):
-        answer = write_answer(arguments.chars, with_markers=with_markers)
+        answer = write_answer(options.chars, with_markers=with_markers)
         for size in CHUNK_CHARS:
             chunks = [answer[at : at + size] for at in range(0, len(answer), size)]
             found = parse(chunks)
             assert found == rescan(chunks), "the two parsers found different markers"
-            own, other = measure((parse, rescan), chunks, arguments.repeats)
-            ratio = statistics.median(other) / statistics.median(own)
-            cells = (f"{size} chars", str(len(found)), show(own), show(other), f"{ratio:.0f}x")
-            table.add_row(*cells)
-    Console(width=100).print(table)
+            own, other = measure((parse, rescan), chunks, options.rounds)
+            group = f"{size} characters{', with markers' if with_markers else ''}"
+            result.add(OTHER, group=group, baseline=True, us=other, found=len(found))
+            result.add(OURS, group=group, us=own, found=len(found))
+    shown = f"{CHUNK_CHARS[0]} characters, with markers"
+    result.figure(f"parsing chunks of {shown}", OURS, "us", group=shown, ratio=True, at_most=0.1)
+    result.plots.append(Bars("us", log=True))
+    publish(result)
 
 
 if __name__ == "__main__":

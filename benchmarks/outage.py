@@ -5,15 +5,12 @@ A writer and a drainer, as in a serving process, with a real PostgreSQL and a re
 answered: first with all services there, which is what the rest compares with; then PostgreSQL is
 stopped; then it is there again, until the journal is empty; then both are away. In the end each
 judgement that was acknowledged is looked for in the store.
-
-    python -m benchmarks.outage --help
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import platform
 import resource
 import time
 import uuid
@@ -22,8 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.harness import percentile, print_table
+from benchmarks.arguments import Arguments
+from benchmarks.harness import percentile
+from benchmarks.results import Bars, Measure, Result
 from benchmarks.services import Redis, postgres_server, redis_server
+from benchmarks.tables import publish
 from protocol.errors import EventError
 from server.feedback.drainer import Drainer
 from server.feedback.writer import Writer
@@ -36,7 +36,12 @@ from server.storage.redis_journal import RedisJournal
 ACKED = frozenset({"committed", "logged"})
 SAMPLE_S = 0.1
 DRAIN_S = 300.0
-"""Longest that the journal may take; the goal is 60 s."""
+"""Longest that the journal may take."""
+
+GOAL_DRAINED_S = 60.0
+GOAL_MIB = 64.0
+ALL_THERE, AWAY = "all there", "PostgreSQL away"
+DRAINED, IN_THE_END = "the journal after it", "in the end"
 
 
 @dataclass
@@ -49,13 +54,18 @@ class Phase:
     most_bytes: int = 0
     seconds: float = 0
 
-    def row(self, base_bytes: int) -> tuple[str, ...]:
-        """Return its row of the table."""
-        waits = [f"{percentile(self.waits_s, q) * 1000:,.1f}" for q in (0.5, 0.99)]
+    def add_to(self, result: Result, base_bytes: int) -> None:
+        """Add its row."""
         answers = ", ".join(f"{count:,} {name}" for name, count in sorted(self.answers.items()))
-        grown = f"{max(0, self.most_bytes - base_bytes) / 2**20:+,.1f}"
-        rate = f"{len(self.waits_s) / self.seconds:,.0f}"
-        return (self.name, rate, *waits, f"{max(self.waits_s) * 1000:,.1f}", answers, grown)
+        shares = {"p50": 0.5, "p99": 0.99, "most": 1.0}
+        result.add(
+            self.name,
+            baseline=self.name == ALL_THERE,
+            note=answers,
+            rate=len(self.waits_s) / self.seconds,
+            memory=max(0, self.most_bytes - base_bytes) / 2**20,
+            **{name: percentile(self.waits_s, share) * 1000 for name, share in shares.items()},
+        )
 
 
 class Load:
@@ -166,8 +176,8 @@ async def lost(load: Load, url: str) -> tuple[int, int]:
     return len(ids), len(ids) - found
 
 
-async def run(options: argparse.Namespace, redis: Redis) -> None:
-    """Go through all phases; print the table."""
+async def run(result: Result, options: argparse.Namespace, redis: Redis) -> None:
+    """Go through all phases; add their rows."""
     with postgres_server() as postgres:
         store = open_store(postgres.url, now=time.time)
         await store.open()
@@ -178,10 +188,10 @@ async def run(options: argparse.Namespace, redis: Redis) -> None:
         drainer.start()
         writer.start()
         load = Load(writer, options.rate)
-        phases = [await during(load, "all there", options.warm)]
+        phases = [await during(load, ALL_THERE, options.warm)]
         base = resident_bytes()
         await asyncio.to_thread(postgres.stop)
-        phases.append(await during(load, "PostgreSQL away", options.seconds))
+        phases.append(await during(load, AWAY, options.seconds))
         waiting = phases[-1].answers["logged"]
         await asyncio.to_thread(postgres.start)
         phases.append(await until_empty(load, journal, "PostgreSQL back, until drained"))
@@ -197,29 +207,44 @@ async def run(options: argparse.Namespace, redis: Redis) -> None:
         await drainer.aclose()
         await store.aclose()
         await client.aclose()
-    print_table(
-        f"{options.rate:,.0f} judgements/s, PostgreSQL away for {options.seconds:g} s; Python"
-        f" {platform.python_version()}",
-        ("services", "sent/s", "p50 ms", "p99 ms", "max ms", "answers", "memory MiB"),
-        [phase.row(base) for phase in phases],
+    for phase in phases:
+        phase.add_to(result, base)
+    result.add(
+        IN_THE_END, missing=missing, note=f"of {acked:,} acknowledged, looked for in the store"
     )
-    print(
-        f"{waiting:,} went to the journal, which was empty {phases[2].seconds:.1f} s after"
-        " PostgreSQL was back"
-    )
-    print(f"{acked:,} were acknowledged, {missing:,} of them are not in the store")
+    result.add(DRAINED, drained=phases[2].seconds, note=f"{waiting:,} were in the journal")
 
 
 def main() -> None:
-    """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.outage")
-    parser.add_argument("--rate", type=float, default=2000, help="judgements a second")
-    parser.add_argument("--warm", type=float, default=10, help="seconds with all services there")
-    parser.add_argument("--seconds", type=float, default=60, help="seconds without PostgreSQL")
-    parser.add_argument("--both", type=float, default=10, help="seconds without both")
-    options = parser.parse_args()
+    """Measure and publish."""
+    arguments = Arguments("outage", __doc__)
+    arguments.size("--rate", 2000.0, 500.0, "judgements a second")
+    arguments.size("--warm", 10.0, 2.0, "seconds with all services there")
+    arguments.size("--seconds", 60.0, 5.0, "seconds without PostgreSQL")
+    arguments.size("--both", 10.0, 3.0, "seconds without both")
+    options = arguments.parse_args()
+    result = Result(
+        "outage",
+        f"{options.rate:,.0f} judgements a second, PostgreSQL away for {options.seconds:g} s",
+        "What do senders, memory and the journal see of an outage, and what is lost?",
+        [
+            Measure("rate", "sent a second", better="more"),
+            Measure("p50", "wait, p50", "ms"),
+            Measure("p99", "wait, p99", "ms", ratio=True),
+            Measure("most", "longest", "ms"),
+            Measure("memory", "memory", "MiB more"),
+            Measure("drained", "drained", "s"),
+            Measure("missing", "lost"),
+        ],
+        quick=options.quick,
+    )
     with redis_server() as redis:
-        asyncio.run(run(options, redis))
+        asyncio.run(run(result, options, redis))
+    result.figure("memory while PostgreSQL is away", AWAY, "memory", at_most=GOAL_MIB)
+    result.figure("the journal is empty again", DRAINED, "drained", at_most=GOAL_DRAINED_S)
+    result.figure("acknowledged and lost", IN_THE_END, "missing", at_most=0)
+    result.plots.append(Bars("p99", log=True))
+    publish(result)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import msgspec
 from benchmarks.conditions import Conditions
 from benchmarks.results import Bars, Lines, Result, read
 from benchmarks.suite import SUITE
-from benchmarks.tables import cells, columns, notes, summary
+from benchmarks.tables import columns, lines, notes, summary
 
 Draw = Callable[[Result, Bars | Lines, Path], None]
 
@@ -69,7 +69,7 @@ def machine(results: Sequence[Result]) -> list[str]:
         return ["No results here yet."]
     dates = sorted(result.conditions.date for result in results)
     last = max(results, key=lambda result: result.conditions.started_at).conditions
-    lines = [
+    parts = [
         f"{len(results)} benchmarks, {dates[0]} to {dates[-1]}. Each figure is the median of the"
         " rounds, in brackets the least and the most; a ratio is that to the alternative of the"
         " same run.",
@@ -80,10 +80,10 @@ def machine(results: Sequence[Result]) -> list[str]:
         ", ".join(f"{name} {version}" for name, version in last.versions.items()) + ".",
     ]
     if len({same_machine(result.conditions) for result in results}) > 1:
-        lines.append("**Not all results are of one machine, commit and Python: see each section.**")
+        parts.append("**Not all results are of one machine, commit and Python: see each section.**")
     if any(result.quick for result in results):
-        lines.append("**Measured quickly, in small sizes: not to be quoted.**")
-    return lines
+        parts.append("**Measured quickly, in small sizes: not to be quoted.**")
+    return parts
 
 
 def same_machine(conditions: Conditions) -> tuple[object, ...]:
@@ -93,35 +93,35 @@ def same_machine(conditions: Conditions) -> tuple[object, ...]:
 
 def summarised(results: Sequence[Result]) -> list[str]:
     """Return the summary: a line a figure."""
-    lines = [
+    found = [
         [f"[{result.name}](#{result.name})", figure.text, *summary(result, figure)]
         for result in results
         for figure in result.figures
     ]
     heads = ["benchmark", "figure", "measured", "ratio", "goal", "held"]
-    return ["## Summary", table(heads, lines)] if lines else []
+    return ["## Summary", table(heads, found)] if found else []
 
 
 def problems(results: Sequence[Result], outcomes: Sequence[Outcome]) -> list[str]:
     """Return what failed, and what was refused and why."""
-    lines = [f"* **{one.name}**: {one.problem}" for one in outcomes if one.problem]
+    found = [f"* **{one.name}**: {one.problem}" for one in outcomes if one.problem]
     for result in results:
         for row in result.rows:
             reasons = dict.fromkeys(cell.refused for cell in row.cells.values() if cell.refused)
             place = " ".join(part for part in (row.group, row.label) if part)
             at = f" at {row.x:g} {result.x}" if row.x is not None else ""
-            lines += [f"* {result.name}, {place}{at}: {reason}" for reason in reasons]
-    return ["## Failed and refused", "\n".join(lines)] if lines else []
+            found += [f"* {result.name}, {place}{at}: {reason}" for reason in reasons]
+    return ["## Failed and refused", "\n".join(found)] if found else []
 
 
 def section(result: Result, folder: Path, draw: Draw | None) -> list[str]:
     """Return the section of one benchmark; draws its plots."""
-    lines = [[*line] for line in cells(result)]
-    for row, line in zip(result.rows, lines, strict=True):
-        if row.baseline:
-            line[0] = f"*{line[0]}*"
+    shown = []
+    for row, (first, *rest) in lines(result):
+        first = f"**{first}**" if row is None else f"*{first}*" if row.baseline else first
+        shown.append([first, *rest])
     parts = [f"## {result.name}", f"{result.asks}", f"**{result.title}**"]
-    parts.append(table(columns(result), lines))
+    parts.append(table(columns(result), shown))
     parts += [" ".join(notes(result))] if notes(result) else []
     for number, plot in enumerate(result.plots, 1):
         if draw is not None:
@@ -135,9 +135,9 @@ def section(result: Result, folder: Path, draw: Draw | None) -> list[str]:
     return parts
 
 
-def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; the first column and notes go left, figures right."""
     left = ("", "note", "benchmark", "figure", "goal", "held")
     rules = [":--" if head in left else "--:" for head in heads]
-    rows = [heads, rules, *lines]
+    rows = [heads, rules, *cells]
     return "\n".join(f"| {' | '.join(text.replace('|', '/') for text in row)} |" for row in rows)

@@ -22,12 +22,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import redis
 import websockets
 
-from benchmarks.harness import ROOT, connect, percentile, print_table
+from benchmarks.arguments import Arguments
+from benchmarks.harness import ROOT, connect, percentile
+from benchmarks.results import Bars, Measure, Result
 from benchmarks.services import redis_log
+from benchmarks.tables import publish
 
 RATE = 50
+ANEW, ELSEWHERE, LOGGED = "asked anew, first delta", "on the other node", "with a log"
+GOING_ON, COST = "resumed", "cost"
 PATIENCE_S = 30.0
 DELTA = "response.output_text.delta"
 _numbers = itertools.count()
@@ -142,8 +148,11 @@ class Reader:
                     return kind
 
 
-def ms(values: Sequence[float]) -> list[str]:
-    return [f"{percentile(values, share) * 1000:.1f}" for share in (0.5, 0.95, 0.99)]
+def in_ms(seconds: Sequence[float]) -> dict[str, float]:
+    return {
+        name: percentile(seconds, share) * 1000
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    }
 
 
 async def first_product(url: str) -> str:
@@ -164,11 +173,17 @@ async def readers(url: str, number: int):
         yield opened
 
 
-async def measure_resume(one: Node, two: Node, streams: int) -> list[list[str]]:
-    """Seconds from the request to the first event after it, in three ways."""
+async def measure_resume(result: Result, one: Node, two: Node, streams: int) -> None:
+    """Time from the request to the first event after it, in three ways."""
     product = await first_product(one.url)
-    rows = []
-    for name, target in (("on the other node", two), ("on the node that writes it", one)):
+    async with readers(two.url, streams) as anew:
+        for reader in anew:
+            await reader.ask(product)
+        await asyncio.gather(*(r.until(DELTA, deltas=6) for r in anew))
+        took = [reader.times[DELTA] - reader.times["asked"] for reader in anew]
+    note = "all at once, without what was read"
+    result.add(ANEW, group=GOING_ON, baseline=True, note=note, **in_ms(took))
+    for name, target in ((ELSEWHERE, two), ("on the node that writes it", one)):
         async with readers(one.url, streams) as first, readers(target.url, streams) as second:
             await asyncio.gather(*(r.ask(product) for r in first))
             await asyncio.gather(*(r.until(DELTA, deltas=5) for r in first))
@@ -180,18 +195,12 @@ async def measure_resume(one: Node, two: Node, streams: int) -> list[list[str]]:
                 await new.until(DELTA)
                 took.append(new.times[DELTA] - new.times["asked"])
             ends = await asyncio.gather(*(r.until(*ENDS) for r in second))
-        rows.append([f"resume {name}", *ms(took), f"{ends.count(ENDS[0])} of {streams} whole"])
-    async with readers(two.url, streams) as anew:
-        for reader in anew:
-            await reader.ask(product)
-        await asyncio.gather(*(r.until(DELTA, deltas=6) for r in anew))
-        took = [reader.times[DELTA] - reader.times["asked"] for reader in anew]
-    rows.append(["ask anew: first delta, all at once", *ms(took), "without what was read"])
-    return rows
+        whole = f"{ends.count(ENDS[0])} of {streams} whole"
+        result.add(name, group=GOING_ON, note=whole, **in_ms(took))
 
 
-async def measure_kill(log_url: str, script: str, streams: int) -> list[list[str]]:
-    """Seconds from kill -9 of the writing node until its answers go on elsewhere."""
+async def measure_kill(result: Result, log_url: str, script: str, streams: int) -> None:
+    """Time from kill -9 of the writing node until its answers go on elsewhere."""
     with node(log_url, script) as one, node(log_url, script) as two:
         product = await first_product(one.url)
         async with readers(one.url, streams) as first, readers(two.url, streams) as second:
@@ -204,10 +213,10 @@ async def measure_kill(log_url: str, script: str, streams: int) -> list[list[str
             took = [r.times["response.attempt.started"] - killed for r in second]
             ends = await asyncio.gather(*(r.until(*ENDS) for r in second))
     whole = f"{ends.count(ENDS[0])} of {streams} whole, all going on after {max(took):.1f} s"
-    return [[f"kill -9 under {streams} streams: goes on elsewhere", *ms(took), whole]]
+    result.add("elsewhere", group="after kill -9 of the node", note=whole, **in_ms(took))
 
 
-async def measure_cost(log_url: str, streams: int, rounds: int) -> list[list[str]]:
+async def measure_cost(result: Result, log_url: str, streams: int, rounds: int) -> None:
     """Processor time of the server for a token, with a log and without, by turns."""
     tokens = RATE * 4
     script = json.dumps([{"tokens": tokens, "rate_per_s": RATE}])
@@ -221,56 +230,54 @@ async def measure_cost(log_url: str, streams: int, rounds: int) -> list[list[str
                     await asyncio.gather(*(r.ask(product) for r in opened))
                     await asyncio.gather(*(r.until(*ENDS) for r in opened))
                     found.append((server.cpu_s - before) / (streams * tokens) * 1e6)
-    without, logged = statistics.median(used[""]), statistics.median(used[log_url])
-    return [
-        [
-            f"server time for a token, {streams} streams",
-            f"{without:.0f} µs without",
-            f"{logged:.0f} µs with",
-            f"{logged / without:.2f} times",
-            f"median of {rounds}, min {min(used[log_url]):.0f}, max {max(used[log_url]):.0f}",
-        ]
-    ]
+    result.add("without a log", group=COST, baseline=True, us=used[""])
+    result.add(LOGGED, group=COST, us=used[log_url])
 
 
-def measure_bytes(redis: list[str]) -> list[list[str]]:
+def measure_bytes(result: Result, url: str) -> None:
     """Memory of the streams that the runs left in Redis."""
-    keys = subprocess.check_output([*redis, "--scan", "--pattern", "manicule:answer:*"], text=True)
-    sizes = [
-        int(subprocess.check_output([*redis, "memory", "usage", key, "samples", "0"], text=True))
-        for key in keys.split()[:50]
-    ]
-    return [
-        [
-            "memory of one answer in Redis, KiB",
-            f"{statistics.median(sizes) / 1024:.1f}",
-            f"{percentile(sizes, 0.95) / 1024:.1f}",
-            f"{max(sizes) / 1024:.1f}",
-            f"{len(sizes)} answers of {RATE * 6} words",
-        ]
-    ]
+    with redis.Redis.from_url(url) as client:
+        keys = list(itertools.islice(client.scan_iter("manicule:answer:*"), 50))
+        sizes = [client.memory_usage(key, samples=0) for key in keys]
+    note = f"the median of {len(sizes)} answers of {RATE * 6} words"
+    kib = statistics.median(sizes) / 1024
+    result.add("one answer in Redis", group="memory", kib=kib, note=note)
 
 
-async def measure(options: argparse.Namespace) -> list[list[str]]:
+async def measure(result: Result, options: argparse.Namespace) -> None:
     script = json.dumps([{"tokens": RATE * 6, "rate_per_s": RATE}])
     with redis_log() as port:
         url = f"redis://127.0.0.1:{port}/0"
         with node(url, script) as one, node(url, script) as two:
-            rows = await measure_resume(one, two, options.streams)
-        rows += await measure_kill(url, script, options.streams)
-        rows += measure_bytes(["redis-cli", "-p", str(port)])
-        rows += await measure_cost(url, options.streams, options.rounds)
-    return rows
+            await measure_resume(result, one, two, options.streams)
+        await measure_kill(result, url, script, options.streams)
+        measure_bytes(result, url)
+        await measure_cost(result, url, options.streams, options.rounds)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--streams", type=int, default=200, help="answers at a time (200)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of the cost (3)")
-    options = parser.parse_args()
-    rows = asyncio.run(measure(options))
-    columns = ("what", "p50 ms", "p95 ms", "p99 ms", "note")
-    print_table(f"Going on elsewhere, {options.streams} answers at {RATE} words/s", columns, rows)
+    arguments = Arguments("resume", __doc__)
+    arguments.size("--streams", 200, 20, "answers at a time")
+    arguments.size("--rounds", 3, 1, "rounds of the cost")
+    options = arguments.parse_args()
+    result = Result(
+        "resume",
+        f"Going on elsewhere, {options.streams} answers at {RATE} words/s",
+        "How soon does an answer go on at another node, and what does its log cost?",
+        [
+            Measure("p50", "p50", "ms", ratio=True),
+            Measure("p95", "p95", "ms"),
+            Measure("p99", "p99", "ms"),
+            Measure("us", "server time a token", "µs", ratio=True),
+            Measure("kib", "memory", "KiB"),
+        ],
+        quick=options.quick,
+    )
+    asyncio.run(measure(result, options))
+    result.figure("going on at another node", ELSEWHERE, "p50", group=GOING_ON, ratio=True)
+    result.figure("cost of a log", LOGGED, "us", group=COST, ratio=True)
+    result.plots += [Bars("p50", log=True, groups=GOING_ON), Bars("us", groups=COST)]
+    publish(result)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,15 @@ when one of the first k passages touches a page that answers it. Compared are th
 characters of the manual, the BM25 of the library rank-bm25 over whole pages and over our passages
 ("cuts"; lower-case words, its own defaults), and our index without and with the manual's outline.
 
-"first 3" are the tokens of the first three passages, "sent" those of the context that goes to the
-model, "in it" how often that context holds a right page, and "ratio" its tokens as a share of the
-first 50,000 characters. "build" is the time to index 100 pages, in milliseconds; "us" that of one
-question, in microseconds.
+"sent" are the tokens of the context that goes to the model, "in it" how often that context holds a
+right page. "build" is the time to index 100 pages, "search" that of one question.
 
-The line under the table is the built-in model's: token F1 of its answers, markers taken out,
+The note under the table is the built-in model's: token F1 of its answers, markers taken out,
 against the human answers of the data (lower case, no punctuation, no articles).
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
@@ -30,7 +27,9 @@ from typing import Any
 
 from rank_bm25 import BM25Okapi
 
-from benchmarks.harness import print_table
+from benchmarks.arguments import Arguments
+from benchmarks.results import Bars, Measure, Result
+from benchmarks.tables import publish
 from protocol.markers import MarkerParser, Text
 from server.language.tokens import estimate_tokens
 from server.llm.extractive import compose
@@ -40,6 +39,7 @@ from server.manuals.documents import PAGE_SEPARATOR, ManualText, OutlineEntry
 from server.manuals.layout import page_at, page_offsets
 from server.manuals.ranking import ManualIndex
 
+NAIVE, OURS = "first 50,000", "with outline"
 NAIVE_CHARS = 50_000
 BUDGET_TOKENS = 2000
 CUTS = (1, 3, 5)
@@ -161,7 +161,7 @@ METHODS: dict[str, Callable[[Manual], Method]] = {
     "bm25 on pages": lambda manual: plain_bm25(manual, page_spans(manual)),
     "bm25 on cuts": lambda manual: plain_bm25(manual, passage_spans(manual)),
     "no outline": lambda manual: ours(manual.without),
-    "with outline": lambda manual: ours(manual.with_outline),
+    OURS: lambda manual: ours(manual.with_outline),
 }
 
 
@@ -202,20 +202,22 @@ def measure(
     return tally, 100 * seconds / sum(len(manuals[name].offsets) for name in needed)
 
 
-def row(name: str, tally: Tally, build_s: float, naive_tokens: float) -> list[str]:
+def add_row(result: Result, label: str, group: str, rounds: list[tuple[Tally, float]]) -> None:
+    """Add what one method did on one set; only times differ between rounds."""
+    tally = rounds[0][0]
     asked = tally.asked
-    sent = tally.sent_tokens / asked
-    return [
-        name,
-        *[f"{tally.found[cut] / asked:.3f}" for cut in CUTS],
-        f"{tally.reciprocal / asked:.3f}",
-        f"{tally.first_tokens / asked:,.0f}",
-        f"{sent:,.0f}",
-        f"{tally.sent_right / asked:.3f}",
-        f"{sent / naive_tokens:.2f}",
-        f"{build_s * 1000:,.0f}",
-        f"{tally.seconds / asked * 1e6:,.0f}",
-    ]
+    result.add(
+        label,
+        group=group,
+        baseline=label == NAIVE,
+        **{f"r{cut}": tally.found[cut] / asked for cut in CUTS},
+        mrr=tally.reciprocal / asked,
+        first=tally.first_tokens / asked,
+        sent=tally.sent_tokens / asked,
+        right=tally.sent_right / asked,
+        build=[build_s * 1000 for _, build_s in rounds],
+        search=[each.seconds / asked * 1e6 for each, _ in rounds],
+    )
 
 
 def answer_f1(manuals: dict[str, Manual], questions: list[dict[str, Any]]) -> float:
@@ -246,38 +248,62 @@ def token_f1(said: str, wanted: str) -> float:
     return 2 * shared / (ours.total() + theirs.total()) if shared else 0.0
 
 
-COLUMNS = (
-    "method", "R@1", "R@3", "R@5", "MRR", "first 3", "sent", "in it", "ratio", "build", "us",
-)  # fmt: skip
+MEASURES = [
+    *(Measure(f"r{cut}", f"R@{cut}", better="more") for cut in CUTS),
+    Measure("mrr", "MRR", better="more"),
+    Measure("first", "first 3", "tokens"),
+    Measure("sent", "sent", "tokens", ratio=True),
+    Measure("right", "in it", better="more", ratio=True),
+    Measure("build", "build", "ms"),
+    Measure("search", "search", "µs"),
+]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    arguments = Arguments("retrieval", __doc__)
     default = Path(__file__).parents[2] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=default, help="folder of the question sets")
-    options = parser.parse_args()
+    arguments.add_argument("--data", type=Path, default=default, help="folder of the question sets")
+    arguments.size("--rounds", 3, 1, "times that all is built and asked")
+    arguments.size("--questions", 10_000, 40, "of each set, at most")
+    options = arguments.parse_args()
     files = [options.data / name for name in ("documents.jsonl", "questions.jsonl")]
     if not all(file.is_file() for file in files):
         print("No question sets here, so nothing was measured. Name their folder with --data.")
         return
     documents, questions = map(read_jsonl, files)
     manuals = {document["id"]: load_manual(document) for document in documents}
-    rows: list[list[str]] = []
+    result = Result(
+        "retrieval",
+        "Retrieval",
+        "How often is the right page found, and what does it cost?",
+        MEASURES,
+        quick=options.quick,
+    )
+    kept = []
     for name in dict.fromkeys(question["set"] for question in questions):
-        asked = [question for question in questions if question["set"] == name]
-        rows.append([name, f"n={len(asked)}", *[""] * (len(COLUMNS) - 2)])
-        naive_tokens = 0.0
+        asked = [question for question in questions if question["set"] == name][: options.questions]
+        kept += asked
+        group = f"{name}, {len(asked)} questions"
         for label, make in METHODS.items():
-            tally, build_s = measure(manuals, asked, make)
-            naive_tokens = naive_tokens or tally.sent_tokens / tally.asked
-            rows.append(row(label, tally, build_s, naive_tokens))
-    print_table("Retrieval", COLUMNS, rows)
-    answered = [question for question in questions if question["answer"]]
+            rounds = [measure(manuals, asked, make) for _ in range(options.rounds)]
+            add_row(result, label, group, rounds)
+        result.figure(
+            f"right page in the context, {group}",
+            OURS,
+            "right",
+            group=group,
+            ratio=True,
+            at_least=1,
+        )
+        result.figure(f"tokens sent, {group}", OURS, "sent", group=group, ratio=True, at_most=1)
+    answered = [question for question in kept if question["answer"]]
     if answered:
         f1 = answer_f1(manuals, answered)
-        print(f"Built-in model: token F1 {f1:.3f} over {len(answered)} questions with an answer")
+        result.notes.append(
+            f"Built-in model: token F1 {f1:.3f} over {len(answered)} questions with an answer."
+        )
+    result.plots += [Bars("r1"), Bars("sent", log=True)]
+    publish(result)
 
 
 if __name__ == "__main__":

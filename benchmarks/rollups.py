@@ -4,15 +4,12 @@ Both stores are filled with the same judgements, evenly over a year: 200 product
 seven types of item, three scenarios, six prompt versions, three models, three arms. Each question
 then goes through `server.insights`, once over the store as it is and once over a store whose counts
 are taken from the judgements alone. Both must say the same.
-
-    python -m benchmarks.rollups --help
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import platform
 import shutil
 import sys
 import tempfile
@@ -24,9 +21,11 @@ from statistics import median
 
 import msgspec
 
+from benchmarks.arguments import Arguments
 from benchmarks.filled_store import Filling, fill_postgres, fill_sqlite
-from benchmarks.harness import print_table
+from benchmarks.results import Bars, Measure, Refused, Result, refused
 from benchmarks.services import cpu_ms, postgres
+from benchmarks.tables import publish
 from server.insights import service
 from server.storage.columns import DAY_MS
 from server.storage.counting import Counting
@@ -40,6 +39,8 @@ from server.storage.tallies import merge
 NOW_MS = 1_795_255_200_000
 DAYS = 365
 GOAL_MS = 50
+OURS, RAW = "from the sums", "from the rows"
+KINDS = ("sqlite", "postgres")
 
 Store = SqliteStore | PostgresStore
 Question = Callable[[Store, int], Awaitable[object]]
@@ -107,20 +108,11 @@ QUESTIONS: dict[str, Question] = {
 
 @dataclass
 class Timed:
-    """What a question took, in milliseconds, and what it said."""
+    """What a question took, in milliseconds, the work of one, and what it said."""
 
     times_ms: list[float]
     cpu_ms: float
     said: bytes
-
-    @property
-    def computed(self) -> str:
-        """The work of one question, unless a process of the server ended meanwhile."""
-        return f"{self.cpu_ms:,.1f}" if self.cpu_ms > 0 else "-"
-
-    def __str__(self) -> str:
-        low, middle, high = min(self.times_ms), median(self.times_ms), max(self.times_ms)
-        return f"{middle:,.1f} ({low:,.1f}-{high:,.1f})"
 
 
 async def timed(question: Question, store: object, runs: int, server: int | None) -> Timed:
@@ -135,30 +127,40 @@ async def timed(question: Question, store: object, runs: int, server: int | None
 
 
 async def measure(
-    kind: str, store: Store, options: argparse.Namespace, server: int | None = None
-) -> list[tuple[str, ...]]:
-    """Return the rows of one store's part of the table."""
-    rows = []
+    result: Result, kind: str, store: Store, options: argparse.Namespace, server: int | None = None
+) -> None:
+    """Add the rows of one store: a question is a group, the raw rows its alternative."""
     for name, question in QUESTIONS.items():
         if options.only and options.only not in name:
             continue
-        ours = await timed(question, store, options.runs, server)
-        line = [f"{kind}: {name}", str(ours), ours.computed]
-        line.append("yes" if median(ours.times_ms) < GOAL_MS else "no")
-        if options.raw_runs:
-            raw = await timed(question, RawCounts(store), options.raw_runs, server)
+        group = f"{kind}: {name}"
+        ours = await timed(question, store, options.rounds, server)
+        if options.raw_rounds:
+            raw = await timed(question, RawCounts(store), options.raw_rounds, server)
             if raw.said != ours.said:
                 raise SystemExit(f"{kind}: {name}: the sums and the rows disagree")
-            ratio = median(raw.times_ms) / median(ours.times_ms)
-            line += [str(raw), f"{ratio:,.0f}"]
-        else:
-            line += ["-", "-"]
-        rows.append(tuple(line))
-    return rows
+            result.add(RAW, group=group, baseline=True, ms=raw.times_ms, cpu=computed(raw))
+        result.add(OURS, group=group, ms=ours.times_ms, cpu=computed(ours))
 
 
-async def prepared(url: str, filling: Filling, note: list[str]) -> Store:
-    """Migrate, fill and open a store; the time goes to the note."""
+def name_slowest(result: Result, kind: str) -> None:
+    """Put the slowest question of a store into the summary."""
+    rows = [row for row in result.rows if row.group.startswith(kind) and row.label == OURS]
+    if rows:
+        slowest = max(rows, key=lambda row: median(row.cells["ms"].rounds))
+        text = f"slowest of {len(rows)} questions, {slowest.group}"
+        result.figure(text, OURS, "ms", group=slowest.group, at_most=GOAL_MS)
+
+
+def computed(found: Timed) -> float | Refused:
+    """Return the work of one question."""
+    if found.cpu_ms > 0:
+        return found.cpu_ms
+    return refused("a process of the server ended meanwhile")
+
+
+async def prepared(url: str, filling: Filling, result: Result) -> Store:
+    """Migrate, fill and open a store; the time goes to the notes."""
     begun = time.perf_counter()
     await migrate(url)
     if url.startswith("sqlite"):
@@ -172,50 +174,54 @@ async def prepared(url: str, filling: Filling, note: list[str]) -> Store:
     spans = await store.sum_up(NOW_MS // DAY_MS)
     spent = time.perf_counter() - opened
     kind = url.split(":", 1)[0]
-    note.append(f"{kind} filled in {filled - begun:,.0f} s, {spans} spans summed in {spent:,.0f} s")
-    print(note[-1], file=sys.stderr)
+    took = f"{kind} filled in {filled - begun:,.0f} s, {spans} spans summed in {spent:,.0f} s."
+    result.notes.append(took)
+    print(took, file=sys.stderr)
     return store  # type: ignore[return-value]
 
 
-async def run(options: argparse.Namespace) -> None:
-    """Fill both stores, ask everything, print the table."""
+async def run(result: Result, options: argparse.Namespace) -> None:
+    """Fill both stores and ask everything."""
     filling = Filling(options.rows, DAYS, NOW_MS)
-    table: list[tuple[str, ...]] = []
-    note: list[str] = []
     folder = Path(tempfile.mkdtemp(prefix="manicule-rollups-", dir=options.folder))
     try:
         if "sqlite" in options.stores:
-            store = await prepared(f"sqlite:///{folder}/filled.db", filling, note)
-            table += await measure("sqlite", store, options)
+            store = await prepared(f"sqlite:///{folder}/filled.db", filling, result)
+            await measure(result, "sqlite", store, options)
             await store.aclose()
             shutil.rmtree(folder)
         if "postgres" in options.stores:
             with postgres(options.postgres) as (url, server):
-                store = await prepared(url, filling, note)
-                table += await measure("postgres", store, options, server)
+                store = await prepared(url, filling, result)
+                await measure(result, "postgres", store, options, server)
                 await store.aclose()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print_table(
-        f"{options.rows:,} judgements over {DAYS} days, medians of {options.runs} runs and of"
-        f" {options.raw_runs} over the rows (least-most), Python {platform.python_version()};"
-        f" {', '.join(note)}",
-        ("question", "ms", "CPU ms", f"under {GOAL_MS} ms", "from the rows, ms", "rows / ours"),
-        table,
-    )
 
 
 def main() -> None:
-    """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.rollups")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="judgements in each store")
-    parser.add_argument("--runs", type=int, default=9, help="times that each question is asked")
-    parser.add_argument("--raw-runs", type=int, default=3, help="times over the rows; 0 for none")
-    parser.add_argument("--only", default="", help="questions whose name has this in it")
-    parser.add_argument("--stores", default="sqlite,postgres", help="which to measure")
-    parser.add_argument("--folder", help="where to make the SQLite file (10 GB for 10 M rows)")
-    parser.add_argument("--postgres", default="", help="URL of an empty database, else one is made")
-    asyncio.run(run(parser.parse_args()))
+    """Measure and publish."""
+    arguments = Arguments("rollups", __doc__)
+    arguments.size("--rows", 1_000_000, 50_000, "judgements in each store")
+    arguments.size("--rounds", 9, 3, "times that each question is asked")
+    arguments.size("--raw-rounds", 3, 1, "times over the rows; 0 for none")
+    arguments.add_argument("--only", default="", help="questions whose name has this in it")
+    arguments.add_argument("--stores", default="sqlite,postgres", help="which to measure")
+    arguments.add_argument("--folder", help="where to make the SQLite file (10 GB for 10 M rows)")
+    arguments.add_argument("--postgres", default="", help="URL of an empty database, else of ours")
+    options = arguments.parse_args()
+    result = Result(
+        "rollups",
+        f"Statistics over {options.rows:,} judgements of {DAYS} days",
+        "How long does a question take from the sums that are kept, against the rows themselves?",
+        [Measure("ms", "time", "ms", ratio=True), Measure("cpu", "computing", "ms")],
+        quick=options.quick,
+    )
+    asyncio.run(run(result, options))
+    for kind in KINDS:
+        name_slowest(result, kind)
+    result.plots += [Bars("ms", log=True, groups=kind, limit=GOAL_MS) for kind in KINDS]
+    publish(result)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 Every prefix of every query is one keystroke, as a person typing makes them. The catalogs are made
 by rule from a fixed seed: brands, series, model numbers, categories and aliases as dealers list
 them. Compared with `rapidfuzz.process.extract(WRatio)` over all names and, where it can be waited
-for, `difflib.get_close_matches`. "slower" is the p50 as a multiple of the product search's p50;
-"found" counts the fully typed queries for one product that show it among the first 8. The scans
-are given fewer queries, since they take so long.
+for, `difflib.get_close_matches`.
 """
 
 from __future__ import annotations
@@ -13,13 +11,16 @@ from __future__ import annotations
 import argparse
 import difflib
 import random
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rapidfuzz import fuzz, process
 
+from benchmarks.arguments import Arguments
+from benchmarks.harness import percentile
+from benchmarks.results import Lines, Measure, Result, refused
+from benchmarks.tables import publish
 from server.manuals.catalog import Catalog, Product
 from server.manuals.search import ProductSearch
 
@@ -32,7 +33,8 @@ KINDS = (
 )  # fmt: skip
 WORDED = ("digital piano", "stage paino", "drum modul", "rolnad electronic drum", "midi controler")
 
-
+OURS, SCAN = "ProductSearch", "rapidfuzz extract, WRatio"
+GOAL_MS = 5.0
 LIMIT = 8
 MAX_DIFFLIB = 10_000  # beyond, one keystroke takes seconds
 
@@ -84,58 +86,67 @@ def make_queries(catalog: Catalog, count: int) -> list[Typed]:
     return queries
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
-    """The milliseconds of each keystroke, and how many of the products meant were found."""
+    """The p50 and p99 of a keystroke in each round, and how many of the products were found."""
 
-    times_ms: list[float]
-    found: int
-    meant: int
+    p50_ms: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+    found: int = 0
+    meant: int = 0
 
-
-def measure(search: Callable[[str], list[str]], queries: list[Typed]) -> Measured:
-    """Type every query, key by key; `search` returns product ids."""
-    times, found = [], 0
-    for query in queries:
-        ids: list[str] = []
-        for end in range(1, len(query.text) + 1):
-            start = time.perf_counter()
-            ids = search(query.text[:end])
-            times.append((time.perf_counter() - start) * 1000)
-        found += query.product_id in ids
-    return Measured(times, found, sum(query.product_id is not None for query in queries))
-
-
-def row(size: int, what: str, done: Measured, ours_ms: float | None) -> str:
-    """Return one line of the table."""
-    p50 = statistics.median(done.times_ms)
-    p99 = statistics.quantiles(done.times_ms, n=100)[98]
-    ratio = f"{p50 / ours_ms:7.0f}x" if ours_ms else "       -"
-    found = f"{done.found}/{done.meant}"
-    keys = len(done.times_ms)
-    return f"{size:>9,}  {what:<28} {keys:>7} {p50:>9.3f} {p99:>9.3f} {ratio} {found:>9}"
+    def take(self, search: Callable[[str], list[str]], queries: list[Typed]) -> None:
+        """Type every query once, key by key; `search` returns product ids."""
+        times: list[float] = []
+        self.found, self.meant = 0, sum(query.product_id is not None for query in queries)
+        for query in queries:
+            ids: list[str] = []
+            for end in range(1, len(query.text) + 1):
+                start = time.perf_counter()
+                ids = search(query.text[:end])
+                times.append((time.perf_counter() - start) * 1000)
+            self.found += query.product_id in ids
+        self.p50_ms.append(percentile(times, 0.5))
+        self.p99_ms.append(percentile(times, 0.99))
 
 
 def main() -> None:
-    """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.search")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[300, 10_000, 100_000])
-    parser.add_argument("--queries", type=int, default=120, help="typed queries for each size")
-    options = parser.parse_args()
-    heads = f"{'search':<28} {'keys':>7} {'p50 ms':>9} {'p99 ms':>9} {'slower':>8} {'found':>9}"
-    print(f"{'products':>9}  {heads}")
+    """Measure and publish."""
+    arguments = Arguments("search", __doc__)
+    arguments.size("--sizes", [300, 10_000, 100_000], [300, 10_000], "products")
+    arguments.size("--queries", 120, 20, "typed queries for each size")
+    arguments.size("--rounds", 3, 1, "times that all are typed")
+    options = arguments.parse_args()
+    result = Result(
+        "search",
+        "Catalog search, one keystroke",
+        "How long does a keystroke take, against plain scans over all names?",
+        [
+            Measure("p50", "p50", "ms", ratio=True),
+            Measure("p99", "p99", "ms"),
+            Measure("found", "found", "%", better="more"),
+        ],
+        x="products",
+        quick=options.quick,
+        notes=["Found: of the queries that mean one product, those that show it among 8."],
+    )
     for size in options.sizes:
-        compare(size, make_catalog(size), options.queries)
+        compare(result, size, make_catalog(size), options)
+    if 10_000 in options.sizes:
+        result.figure("a keystroke, 10,000 products", OURS, "p99", x=10_000, at_most=GOAL_MS)
+        result.figure("half of the keystrokes", OURS, "p50", x=10_000, ratio=True, at_most=0.2)
+    result.plots.append(Lines("p50", log_x=True, log_y=True))
+    publish(result)
 
 
-def compare(size: int, catalog: Catalog, count: int) -> None:
-    """Print the rows of one catalog."""
-    queries = make_queries(catalog, count)
+def compare(result: Result, size: int, catalog: Catalog, options: argparse.Namespace) -> None:
+    """Add the rows of one catalog; the scans are given fewer queries, since they take so long."""
+    queries = make_queries(catalog, options.queries)
     names = {each.id: f"{each.brand} {each.name}".lower() for each in catalog.products}
     ids = {name: id_ for id_, name in names.items()}
     start = time.perf_counter()
     search = ProductSearch(catalog)
-    built = (time.perf_counter() - start) * 1000
+    note = f"built in {(time.perf_counter() - start) * 1000:.0f} ms"
 
     def ours(text: str) -> list[str]:
         return [hit.product.id for hit in search.search(text, LIMIT)]
@@ -147,13 +158,24 @@ def compare(size: int, catalog: Catalog, count: int) -> None:
     def close(text: str) -> list[str]:
         return [ids[name] for name in difflib.get_close_matches(text.lower(), ids, LIMIT, 0.3)]
 
-    done = measure(ours, queries)
-    p50 = statistics.median(done.times_ms)
-    print(row(size, f"ProductSearch (built {built:.0f} ms)", done, None))
-    few = queries[: max(10, min(count, 300_000 // size))]
-    print(row(size, "rapidfuzz extract, WRatio", measure(scan, few), p50))
+    few = queries[: max(10, min(options.queries, 300_000 // size))]
+    ways = [(SCAN, scan, few), (OURS, ours, queries)]
     if size <= MAX_DIFFLIB:
-        print(row(size, "difflib get_close_matches", measure(close, few[:10]), p50))
+        ways.append(("difflib get_close_matches", close, few[:10]))
+    done = {name: Measured() for name, _, _ in ways}
+    for _ in range(options.rounds):
+        for name, way, typed in ways:
+            done[name].take(way, typed)
+    for name, seen in done.items():
+        result.add(
+            name,
+            x=size,
+            baseline=name == SCAN,
+            note=note if name == OURS else "",
+            p50=seen.p50_ms,
+            p99=seen.p99_ms,
+            found=100 * seen.found / seen.meant if seen.meant else refused("no product was meant"),
+        )
 
 
 if __name__ == "__main__":

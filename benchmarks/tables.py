@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,8 +11,11 @@ from rich.table import Table
 
 from benchmarks.results import RESULTS, Cell, Figure, Measure, Result, Row, Spread, write
 
-WIDTH = 130
+WIDTH = 140
 """Columns of the terminal taken at least, so that output into a file is readable too."""
+
+
+NOTE_WIDTH = 24
 
 
 def publish(result: Result, folder: Path = RESULTS) -> Path:
@@ -29,7 +32,7 @@ def show(value: float) -> str:
     size = abs(value)
     if size >= 100 or value == round(value):
         return f"{value:,.0f}"
-    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3g}"
+    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:#.3g}"
 
 
 def show_spread(spread: Spread, unit: str = "") -> str:
@@ -50,26 +53,27 @@ def columns(result: Result) -> list[str]:
     return [*heads, "note"] if any(map(_note, result.rows)) else heads
 
 
-def cells(result: Result) -> list[list[str]]:
-    """Return the rows as texts, in the order of `columns`."""
-    noted = any(map(_note, result.rows))
-    lines = []
+def lines(result: Result) -> Iterator[tuple[Row | None, list[str]]]:
+    """Yield the rows as texts in the order of `columns`; before each group, None and its name."""
+    heads, group = columns(result), ""
     for row in result.rows:
-        line = [f"{row.group}: {row.label}" if row.group else row.label]
+        if row.group != group:
+            group = row.group
+            yield None, [group, *[""] * (len(heads) - 1)]
+        line = [row.label]
         if result.x:
             line.append("" if row.x is None else show(row.x))
         for measure in result.measures:
             line += _measured(result, row, measure)
-        lines.append([*line, _note(row)] if noted else line)
-    return lines
+        yield row, [*line, _note(row)] if heads[-1] == "note" else line
 
 
 def _measured(result: Result, row: Row, measure: Measure) -> list[str]:
     spread = row.cells.get(measure.key, Cell()).spread
-    text = [show_spread(spread) if spread else "-"]
+    text = [show_spread(spread) if spread else "-" if measure.key in row.cells else ""]
     if measure.ratio:
         ratio = result.ratio(row, measure.key)
-        text.append("1" if row.baseline and spread else show_spread(ratio, "x") if ratio else "-")
+        text.append("1" if row.baseline and spread else show_spread(ratio, "x") if ratio else "")
     return text
 
 
@@ -84,11 +88,19 @@ def print_result(result: Result) -> None:
     table = Table(title=result.title, title_justify="left", title_style="bold")
     for index, head in enumerate(heads):
         left = index == 0 or head == "note"
-        table.add_column(head, justify="left" if left else "right", overflow="fold")
-    for before, row, line in zip([None, *result.rows], result.rows, cells(result), strict=False):
-        if before is not None and (before.group, before.x) != (row.group, row.x):
+        table.add_column(
+            head,
+            justify="left" if left else "right",
+            no_wrap=index == 0,
+            overflow="fold",
+            min_width=NOTE_WIDTH if head == "note" else None,
+        )
+    at: float | None = None
+    for row, line in lines(result):
+        if row is None or row.x != at:
             table.add_section()
-        table.add_row(*line, style="dim" if row.baseline else None)
+        at = row.x if row else at
+        table.add_row(*line, style="bold" if row is None else "dim" if row.baseline else None)
     console = Console(width=max(WIDTH, Console().width))
     console.print(table)
     for note in notes(result):

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.arguments import Arguments
 from benchmarks.results import Bars, Lines, Measure, Result, read, refused, unless_busy, write
-from benchmarks.tables import cells, columns, notes, publish, show, summary
+from benchmarks.tables import columns, lines, notes, publish, show, summary
 
 
 def made(**more) -> Result:
@@ -50,7 +50,7 @@ def test_a_busy_generator_refuses_its_values():
     assert refusal.reason == "the load generator was busy for 93% of its core"
     result = made()
     result.add("ours", ms=refusal)
-    assert cells(result) == [["ours", "-", "-", "-", refusal.reason]]
+    assert cells(result) == [["ours", "-", "", "", refusal.reason]]
 
 
 @pytest.mark.parametrize("value", [float("nan"), [1.0, float("inf")], []])
@@ -68,6 +68,19 @@ def test_mistakes_are_told():
         result.add("other", ms=1)
     with pytest.raises(ValueError, match="second baseline"):
         result.add("ours", baseline=True, ms=1)
+
+
+def cells(result):
+    return [texts for _, texts in lines(result)]
+
+
+def test_a_group_has_a_line_of_its_own():
+    result = made()
+    result.add("ours", group="small", ms=1)
+    result.add("ours", group="large", ms=2)
+    assert [line[:2] for line in cells(result)] == [
+        ["small", ""], ["ours", "1"], ["large", ""], ["ours", "2"],
+    ]  # fmt: skip
 
 
 def full() -> Result:
@@ -107,8 +120,8 @@ def test_the_table_has_medians_spreads_and_ratios():
     assert columns(result) == ["", "streams", "time, ms", "ratio", "answers", "note"]
     assert cells(result) == [
         ["other", "1", "12 (10-14)", "1", "3", ""],
-        ["ours", "1", "6 (5-7)", "0.5x", "4", "all whole"],
-        ["absent", "1", "-", "-", "-", "cannot be installed"],
+        ["ours", "1", "6 (5-7)", "0.500x", "4", "all whole"],
+        ["absent", "1", "-", "", "", "cannot be installed"],
     ]
     assert "Ratios are to other, of the same run." in notes(result)
 
@@ -122,8 +135,8 @@ def test_a_goal_is_judged_by_the_ratio_or_by_the_median():
     result.figure("no such row", "ours", "ms", x=2, at_most=5)
     shown = [summary(result, figure) for figure in result.figures]
     assert shown == [
-        ("6 (5-7) ms", "0.5x of other", "at most 0.6x", "held"),
-        ("6 (5-7) ms", "0.5x of other", "at most 5 ms", "NOT held"),
+        ("6 (5-7) ms", "0.500x of other", "at most 0.600x", "held"),
+        ("6 (5-7) ms", "0.500x of other", "at most 5 ms", "NOT held"),
         ("4", "1.33x of other", "at least 4 and at most 9", "held"),
         ("4", "1.33x of other", "", ""),
         ("-", "-", "at most 5 ms", "cannot be installed"),
@@ -142,7 +155,7 @@ def test_publishing_prints_one_table_and_writes_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("value", "text"),
     [(123456.7, "123,457"), (12.34, "12.3"), (12.0, "12"), (1.234, "1.23"), (1, "1"),
-     (0.01234, "0.0123"), (0, "0"), (-3.0, "-3"), (100, "100")],
+     (0.01234, "0.0123"), (0.11, "0.110"), (0, "0"), (-3.0, "-3"), (100, "100")],
 )  # fmt: skip
 def test_numbers_have_the_digits_that_mean_something(value, text):
     assert show(value) == text
