@@ -96,6 +96,7 @@ async def _climb(started: Rig, reader: Reader, pace: Pace) -> tuple[list[Step], 
         core_cpu_s=lambda: core_busy_s(SERVER_CORE),
         rate_per_s=RATE_PER_S,
         pace=pace,
+        first=started.candidate.first,
         spins=started.candidate.spins,
         on_step=show,
     )

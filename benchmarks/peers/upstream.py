@@ -19,7 +19,7 @@ from typing import cast
 import httptools
 import uvloop
 
-from benchmarks.streams.mark import TOKEN
+from benchmarks.streams.mark import TOKEN, TOKENS
 
 SLOT_S = 0.001
 """Between two turns of the wheel: what a token may be late by, unless the core is full."""
@@ -54,7 +54,7 @@ def _chunk(delta: dict[str, str], finish: str | None = None, **rest: object) -> 
 
 
 ROLE = _chunk({"role": "assistant", "content": ""})
-TOKEN_CHUNK = _chunk({"content": TOKEN})
+TOKEN_CHUNKS = tuple(_chunk({"content": text}) for text in TOKENS)
 STOP = _chunk({}, "stop")
 DONE = _event(b"[DONE]") + b"0\r\n\r\n"
 
@@ -159,7 +159,7 @@ class Answer(asyncio.Protocol):
     def tick(self) -> None:
         """Write the next token, and after the last one the end."""
         self._left -= 1
-        self._write(TOKEN_CHUNK)
+        self._write(TOKEN_CHUNKS[self._left % len(TOKEN_CHUNKS)])
         if not self._left:
             self.slot.pop(self, None)
             self._transport.write(self._end)

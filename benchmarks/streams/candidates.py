@@ -40,7 +40,8 @@ class Candidate:
     is its own and {config}, its configuration file there, are put in.
 
     `needs` is the file without which it is not installed. `spins` says that its loop never rests,
-    so that its processor time tells nothing. `unavailable` is why there can be no figure.
+    so that its processor time tells nothing. `first` is how many streams to begin with.
+    `unavailable` is why there can be no figure.
     """
 
     name: str
@@ -52,8 +53,10 @@ class Candidate:
     headers: Mapping[str, str] = field(default_factory=dict)
     is_manicule: bool = False
     is_websocket: bool = True
+    names_model: bool = True
     baseline: bool = False
     spins: bool = False
+    first: int = 20
     start_s: float = 30.0
     needs: Path | None = None
     unavailable: str = ""
@@ -83,13 +86,16 @@ class Candidate:
     def question(self) -> bytes:
         """Return a question that was not asked before: equal ones share an answer."""
         text = f"{QUESTION} ({next(_numbers)})"
+        question: dict[str, object]
         if self.is_manicule:
             question = {"type": "response.create", "product_id": PRODUCT, "input": text}
         elif self.is_websocket:
             question = {"input": text}
         else:
             messages = [{"role": "user", "content": text}]
-            question = {"model": "m", "stream": True, "messages": messages}
+            question = {"stream": True, "messages": messages}
+            if self.names_model:
+                question["model"] = "m"
         return json.dumps(question).encode()
 
     def request(self, port: int, upstream: str = "") -> bytes:
@@ -187,6 +193,7 @@ PROXIES = (
         config=CONFIGS / "litellm.yaml",
         path="/v1/chat/completions",
         is_websocket=False,
+        first=4,
         baseline=True,
         start_s=90.0,
         needs=_BIN["litellm"] / "litellm",
@@ -216,6 +223,8 @@ PROXIES = (
         config=CONFIGS / "mlflow.yaml",
         path="/gateway/m/invocations",
         is_websocket=False,
+        first=4,
+        names_model=False,
         start_s=90.0,
         needs=_BIN["mlflow"] / "mlflow",
     ),
@@ -224,8 +233,10 @@ PROXIES = (
         group=PASSED_ON,
         command=(str(_BIN["lm-proxy"] / "lm-proxy"), "--config", "{config}"),
         config=CONFIGS / "lm_proxy.toml",
+        headers={"Authorization": "Bearer none"},
         path="/v1/chat/completions",
         is_websocket=False,
+        first=4,
         start_s=60.0,
         needs=_BIN["lm-proxy"] / "lm-proxy",
     ),

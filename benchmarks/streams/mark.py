@@ -5,4 +5,7 @@ MARK = b"~~"
 none that these servers send."""
 
 TOKEN = "word~~ "
-"""What every server of the benchmarks says as one token."""
+"""What a server of the benchmarks says as one token."""
+
+TOKENS = tuple(f"{word}~~ " for word in ("word", "that", "this", "then", "with", "from", "more"))
+"""What the upstream says in turn: some proxies give up a model that repeats itself."""

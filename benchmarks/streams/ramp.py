@@ -45,7 +45,6 @@ MAX_STREAMS = 20_000
 class Pace:
     """How long and how finely to look. `settle_s` after an addition is left out."""
 
-    first: int = 20
     settle_s: float = 1.0
     window_s: float = 3.0
     growth: float = 0.08
@@ -96,6 +95,7 @@ class Ramp:
     core_cpu_s: Callable[[], float]
     rate_per_s: float
     pace: Pace
+    first: int
     spins: bool = False
     on_step: Callable[[Step], None] = lambda step: None
     most: int = MAX_STREAMS
@@ -105,7 +105,7 @@ class Ramp:
     async def run(self) -> list[Step]:
         """Go up until every limit is passed, or the reader is full; return the steps."""
         progress = Progress(self.rate_per_s)
-        limits, number, tries = list(LIMITS_MS), self.pace.first, 0
+        limits, number, tries = list(LIMITS_MS), self.first, 0
         try:
             while limits and number <= self.most:
                 await self._grow(progress, number)
