@@ -11,7 +11,7 @@ WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test test-faults-long conformance lint format lock web web-check monitoring manifests demo-manuals clean \
-	bench bench-markers bench-search bench-retrieval bench-extraction bench-data bench-warm bench-cold bench-start bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
+	bench bench-markers bench-search bench-retrieval bench-extraction bench-data bench-streaming bench-latency bench-peers-install bench-cold bench-start bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -86,8 +86,14 @@ bench-retrieval: $(VENV)/.dev ## Recall and cost of retrieval
 bench-extraction: $(VENV)/.dev ## Pages per second of PDF extraction
 	$(BIN)/python -m benchmarks.extraction $(ARGS)
 
-bench-warm: $(VENV)/.dev ## First-token latency of a warm question against reading directly
-	$(BIN)/python -m benchmarks.warm_question $(ARGS)
+bench-peers-install: ## Install the servers that streaming is measured against, below .tools
+	@benchmarks/peers/install
+
+bench-streaming: $(VENV)/.bench ## How many answers one core streams at once, against other servers
+	$(BIN)/python -m benchmarks.streaming $(ARGS)
+
+bench-latency: $(VENV)/.bench ## How much later than from the model itself, against other servers
+	$(BIN)/python -m benchmarks.added_latency $(ARGS)
 
 bench-resume: $(VENV)/.dev ## Going on with answers on another node, and what their log costs
 	$(BIN)/python -m benchmarks.resume $(ARGS)

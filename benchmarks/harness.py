@@ -94,14 +94,6 @@ def server_process(
             yield address.replace("http", "ws", 1) + "/ws", pid
 
 
-@contextmanager
-def upstream(*options: str, core: int | None = None) -> Iterator[str]:
-    """Start the model server of the tests; give its address."""
-    command = [sys.executable, "tests/fakes/upstream.py", "--port", "0", *options]
-    with running(command, r"http://[\d.]+:\d+", core) as address:
-        yield address
-
-
 async def ask(socket: websockets.ClientConnection, product_id: str, question: str) -> float:
     """Ask and read to the end; return the seconds to the first delta."""
     started = time.perf_counter()

@@ -32,6 +32,8 @@ from benchmarks.streams.process import CannotStartError, core_busy_s
 from benchmarks.streams.ramp import (
     LIMITS_MS,
     MAX_CORE_SHARE,
+    MAX_OTHERS_SHARE,
+    OTHERS_HELP,
     Pace,
     Ramp,
     Step,
@@ -232,10 +234,11 @@ def main() -> None:
     arguments.size("--growth", 0.08, 0.2, "how much more at each step")
     arguments.size("--window", 3.0, 1.5, "seconds looked at in a step")
     arguments.size("--settle", 1.0, 0.5, "seconds left out before that")
+    arguments.size("--others", MAX_OTHERS_SHARE, MAX_OTHERS_SHARE, OTHERS_HELP)
     arguments.add_argument("--only", nargs="+", default=[], help="parts of names to measure")
     options = arguments.parse_args()
     be_the_reader()
-    pace = Pace(settle_s=options.settle, window_s=options.window, growth=options.growth)
+    pace = Pace(options.settle, options.window, options.growth, options.others)
     result = new_result(quick=options.quick)
     chosen = [
         one

@@ -1,10 +1,10 @@
 """A model's server that costs little: OpenAI's streaming chat completions, each token a write.
 
 It feeds every server of a benchmark and shares a core with what reads them, so what it sends is
-made beforehand and one wheel of time slots paces all answers. It looks at no field of a question
-but `stream` and `include_usage`. As a program it prints its address:
+made beforehand and one wheel of time slots paces all answers. An answer has no end, unless the
+question says "Answer in 20 words". As a program it prints its address:
 
-    python -m benchmarks.peers.upstream --port 0 --rate 50 --tokens 0
+    python -m benchmarks.peers.upstream --port 0 --rate 50
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import time
 from typing import cast
 
@@ -27,6 +28,9 @@ SLOT_S = 0.001
 MAX_UNSENT_BYTES = 2**22
 """A reader this far behind is cut off: four seconds of a thousand streams fit in no memory."""
 
+_LENGTH = re.compile(rb"Answer in (\d+) words")
+ENDLESS = 2**60
+
 _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -38,8 +42,11 @@ def _event(text: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _chunk(delta: dict[str, str], finish: str | None = None, **rest: object) -> bytes:
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+def _choice(delta: dict[str, str], finish: str | None = None) -> dict[str, object]:
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+
+
+def _chunk(*choices: dict[str, object], **rest: object) -> bytes:
     chunk = {
         "id": "chatcmpl-C5jXq8Lw3Gk2ZpTn7VdYbRmHs1aQe",
         "object": "chat.completion.chunk",
@@ -47,23 +54,21 @@ def _chunk(delta: dict[str, str], finish: str | None = None, **rest: object) -> 
         "model": "m",
         "service_tier": "default",
         "system_fingerprint": "fp_44709d6fcb",
-        "choices": [choice],
+        "choices": choices,
         **rest,
     }
     return _event(json.dumps(chunk, separators=(",", ":")).encode())
 
 
-ROLE = _chunk({"role": "assistant", "content": ""})
-TOKEN_CHUNKS = tuple(_chunk({"content": text}) for text in TOKENS)
-STOP = _chunk({}, "stop")
+ROLE = _chunk(_choice({"role": "assistant", "content": ""}))
+TOKEN_CHUNKS = tuple(_chunk(_choice({"content": text})) for text in TOKENS)
+STOP = _chunk(_choice({}, "stop"))
 DONE = _event(b"[DONE]") + b"0\r\n\r\n"
 
 
 def _usage(tokens: int) -> bytes:
     counts = {"prompt_tokens": 100, "completion_tokens": tokens, "total_tokens": 100 + tokens}
-    return _chunk({}, None, usage=counts).replace(
-        b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":null}]', b'"choices":[]'
-    )
+    return _chunk(usage=counts)
 
 
 class Wheel:
@@ -106,9 +111,8 @@ class Wheel:
 class Answer(asyncio.Protocol):
     """One connection, which has one answer at a time."""
 
-    def __init__(self, wheel: Wheel, tokens: int) -> None:
+    def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
-        self._tokens = tokens
         self._left = 0
         self._body = b""
         self.slot: dict[Answer, None] = {}
@@ -144,9 +148,10 @@ class Answer(asyncio.Protocol):
             whole = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m"}
             self._send_json({**whole, "choices": [choice], "usage": usage})
             return
+        length = _LENGTH.search(self._body)
+        self._left = int(length[1]) if length else ENDLESS
         wants_usage = (question.get("stream_options") or {}).get("include_usage")
-        self._end = STOP + (_usage(self._tokens) if wants_usage else b"") + DONE
-        self._left = self._tokens or 2**60
+        self._end = STOP + (_usage(self._left) if wants_usage else b"") + DONE
         self._transport.write(_HEAD + ROLE)
         self._wheel.add(self)
         self.tick()
@@ -192,7 +197,7 @@ async def _serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     wheel = Wheel(options.rate, even=options.even)
     server = await loop.create_server(
-        lambda: Answer(wheel, options.tokens), "127.0.0.1", options.port, backlog=2048
+        lambda: Answer(wheel), "127.0.0.1", options.port, backlog=2048
     )
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await wheel.run()
@@ -202,7 +207,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--rate", type=float, default=50.0, help="tokens a second of one answer")
-    parser.add_argument("--tokens", type=int, default=0, help="of one answer; 0 for no end")
     parser.add_argument("--even", action="store_true", help="spread answers over the period")
     uvloop.run(_serve(parser.parse_args()))
 

@@ -83,9 +83,10 @@ class Candidate:
             config.write_text(fill(self.config.read_text()))
         return list(map(fill, self.command)), {k: fill(v) for k, v in self.env.items()}
 
-    def question(self) -> bytes:
+    def question(self, words: int) -> bytes:
         """Return a question that was not asked before: equal ones share an answer."""
-        text = f"{QUESTION} ({next(_numbers)})"
+        length = f"Answer in {words} words. " if words else ""
+        text = f"{QUESTION} {length}({next(_numbers)})"
         question: dict[str, object]
         if self.is_manicule:
             question = {"type": "response.create", "product_id": PRODUCT, "input": text}
@@ -98,22 +99,21 @@ class Candidate:
                 question["model"] = "m"
         return json.dumps(question).encode()
 
-    def request(self, port: int, upstream: str = "") -> bytes:
+    def request(self, port: int, upstream: str, words: int) -> bytes:
         """Return the bytes that ask on an open connection."""
         if self.is_websocket:
-            return text_frame(self.question())
+            return text_frame(self.question(words))
         headers = {k: v.replace("{upstream}", upstream) for k, v in self.headers.items()}
-        return post(f"127.0.0.1:{port}", self.path, self.question(), headers)
+        return post(f"127.0.0.1:{port}", self.path, self.question(words), headers)
 
-    def stream(self, progress: Progress, port: int, upstream: str, *, ends: bool) -> Stream:
-        """Return a stream that asks once it is connected; `ends` has it look for the end."""
-        host = f"127.0.0.1:{port}"
+    def stream(self, progress: Progress, port: int, upstream: str, words: int) -> Stream:
+        """Return a stream that asks once it is connected; with `words` it looks for the end."""
         if not self.is_websocket:
-            terminal = b"data: [DONE]" if ends else b""
-            return HttpStream(progress, self.request(port, upstream), terminal)
-        opening = handshake(host, self.path, SUBPROTOCOL if self.is_manicule else "")
-        terminal = b'"response.completed"' if ends else b""
-        return WebSocketStream(progress, opening, self.question(), terminal)
+            end = b"data: [DONE]" if words else b""
+            return HttpStream(progress, self.request(port, upstream, words), end)
+        opening = handshake(f"127.0.0.1:{port}", self.path, SUBPROTOCOL if self.is_manicule else "")
+        end = b'"response.completed"' if words else b""
+        return WebSocketStream(progress, opening, self.question(words), end)
 
 
 def _sender(name: str, module: str, *options: str, **more: object) -> Candidate:
@@ -156,7 +156,13 @@ _SCRIPT = json.dumps([{"tokens": 10**9, "rate_per_s": RATE_PER_S, "word": TOKEN}
 _BIN = {name: PEERS / name / "bin" for name in ("litellm", "mlflow", "sglang-router", "lm-proxy")}
 _PORTKEY = PEERS / "portkey/node_modules/@portkey-ai/gateway/build/start-server.js"
 
-DIRECT = Candidate(name="the upstream itself", group=PASSED_ON, path="/v1/chat/completions")
+DIRECT = Candidate(
+    name="the upstream itself",
+    group=PASSED_ON,
+    path="/v1/chat/completions",
+    is_websocket=False,
+    baseline=True,
+)
 
 BARE = (
     _sender("Starlette on uvicorn", "starlette_sender", baseline=True),

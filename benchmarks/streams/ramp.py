@@ -26,6 +26,8 @@ MIN_WHOLE = 0.98
 MAX_OTHERS_SHARE = 0.15
 """More than this of the server's core for somebody else: the step tells nothing, look again."""
 
+OTHERS_HELP = "part of a core that others may use before a look is not believed"
+
 MAX_TRIES = 4
 """Looks at one number of streams, when the machine disturbs them."""
 
@@ -43,16 +45,19 @@ MAX_STREAMS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long and how finely to look. `settle_s` after an addition is left out."""
+    """How long and how finely to look. `settle_s` after an addition is left out; `others` is what
+    part of the server's core others may use."""
 
     settle_s: float = 1.0
     window_s: float = 3.0
     growth: float = 0.08
+    others: float = MAX_OTHERS_SHARE
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was seen with a number of streams. Shares are of one core; `whole` of the due tokens."""
+    """What was seen with a number of streams. Shares are of one core; `whole` of the due tokens.
+    `is_disturbed` when others took the server's core."""
 
     streams: int
     p50_ms: float
@@ -64,6 +69,7 @@ class Step:
     token_us: float
     reads_per_s: float
     faults: dict[str, int]
+    is_disturbed: bool
 
     def holds(self, limit_ms: float) -> bool:
         """Whether the server carried them."""
@@ -73,11 +79,6 @@ class Step:
     def is_valid(self) -> bool:
         """Whether the reader's core had room."""
         return self.reader_share <= MAX_CORE_SHARE
-
-    @property
-    def is_disturbed(self) -> bool:
-        """Whether others took the server's core."""
-        return self.others_share > MAX_OTHERS_SHARE
 
 
 @dataclass(slots=True)
@@ -164,6 +165,7 @@ class Ramp:
             token_us=server / seen.tokens * 1e6 if seen else float("inf"),
             reads_per_s=seen.reads / took_s if seen else 0.0,
             faults=dict(progress.faults),
+            is_disturbed=(core - server) / took_s > self.pace.others,
         )
 
     def _clocks(self) -> tuple[float, ...]:

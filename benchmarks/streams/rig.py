@@ -41,12 +41,19 @@ class Rig:
         """Return what the reader's core has computed for us: the reader, and the upstream."""
         return time.process_time() + (self.upstream.cpu_s() if self.upstream else 0.0)
 
-    async def connect(self, reader: Reader, progress: Progress, *, ends: bool = False) -> Stream:
-        """Connect a stream, which asks at once. Raises `OSError`."""
+    async def connect(self, reader: Reader, progress: Progress, *, words: int = 0) -> Stream:
+        """Connect a stream, which asks at once, for an answer of `words` or one without an end.
+
+        Raises `OSError`.
+        """
         port = self.server.port
-        stream = self.candidate.stream(progress, port, self.upstream_url, ends=ends)
+        stream = self.candidate.stream(progress, port, self.upstream_url, words)
         await reader.add(stream, port)
         return stream
+
+    def request(self, words: int) -> bytes:
+        """Return the bytes that ask once more on the same connection."""
+        return self.candidate.request(self.server.port, self.upstream_url, words)
 
     async def warm(self, reader: Reader) -> None:
         """Ask one question and read its first token. Raises `CannotStartError`."""
@@ -64,24 +71,24 @@ class Rig:
 
 
 @contextmanager
-def upstream(tokens: int, *, even: bool, rate_per_s: float = RATE_PER_S) -> Iterator[Serving]:
+def upstream(*, even: bool, rate_per_s: float = RATE_PER_S) -> Iterator[Serving]:
     """Start the upstream on the reader's core."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.peers.upstream", "--port", str(port)]
-    command += ["--tokens", str(tokens), "--rate", str(rate_per_s), *(["--even"] if even else [])]
+    command += ["--rate", str(rate_per_s), *(["--even"] if even else [])]
     with serving(command, port=port, core=READER_CORE, env={}, start_s=30) as started:
         yield started
 
 
 @contextmanager
 def rig(candidate: Candidate, source: Serving | None = None) -> Iterator[Rig]:
-    """Start a candidate; before an upstream of its own, endless and even, unless `source` is one.
+    """Start a candidate; before an upstream of its own, evenly spread, unless `source` is one.
 
     Raises `CannotStartError`.
     """
     with ExitStack() as stack:
         if source is None and candidate.group == PASSED_ON:
-            source = stack.enter_context(upstream(0, even=True))
+            source = stack.enter_context(upstream(even=True))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         port = free_port()
         url = f"http://127.0.0.1:{source.port}" if source else ""
