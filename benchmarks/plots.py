@@ -40,13 +40,14 @@ def draw(result: Result, plot: Bars | Lines, path: Path) -> None:
     measure = next(one for one in result.measures if one.key == plot.measure)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+        rows = [row for row in result.rows if row.group.startswith(plot.groups)]
         if isinstance(plot, Bars):
-            rows = [row for row in result.rows if row.group.startswith(plot.groups)]
             count = draw_bars(axes, result, plot, rows, measure)
             figure.set_size_inches(8, 1.3 + 0.3 * count)
         else:
-            draw_lines(axes, result, plot, measure)
-        axes.set_title(result.title, loc="left", wrap=True, fontsize=11)
+            draw_lines(axes, result, plot, rows, measure)
+        title = ": ".join(part for part in (result.title, plot.groups) if part)
+        axes.set_title(title, loc="left", wrap=True, fontsize=11)
         figure.savefig(path, dpi=120)
         plt.close(figure)
 
@@ -117,13 +118,15 @@ def bar_places(rows: Sequence[Row]) -> list[float]:
     return places
 
 
-def draw_lines(axes: Axes, result: Result, plot: Lines, measure: Measure) -> None:
+def draw_lines(
+    axes: Axes, result: Result, plot: Lines, found: Sequence[Row], measure: Measure
+) -> None:
     """Draw a line a label, over x, with a band from the least to the most."""
-    names = list(dict.fromkeys((row.group, row.label) for row in result.rows))
+    names = list(dict.fromkeys((row.group, row.label) for row in found))
     grouped = len({group for group, _ in names}) > 1
-    shades = colours(result.rows)
+    shades = colours(found)
     for at, (group, label) in enumerate(names):
-        rows = [row for row in result.rows if (row.group, row.label) == (group, label)]
+        rows = [row for row in found if (row.group, row.label) == (group, label)]
         points = sorted(
             (row.x, cell.spread.median, cell.spread.min, cell.spread.max)
             for row in rows
@@ -136,7 +139,7 @@ def draw_lines(axes: Axes, result: Result, plot: Lines, measure: Measure) -> Non
         style = "--" if rows[0].baseline else "-"
         last = result.find(label, group, xs[-1])
         ratio = result.ratio(last, measure.key) if last else None
-        name = ", ".join(filter(None, (group, label)))
+        name = ", ".join(filter(None, (group if grouped else "", label)))
         name += f" ({show(ratio.median)}x at {show(xs[-1])})" if ratio else ""
         name += " (alternative)" if rows[0].baseline else ""
         axes.plot(xs, medians, style, marker=MARKS[at % len(MARKS)], color=colour, label=name)

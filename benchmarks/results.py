@@ -120,9 +120,13 @@ class Bars(msgspec.Struct, frozen=True, tag=True):
 
 
 class Lines(msgspec.Struct, frozen=True, tag=True):
-    """A plot: one line a label, over the rows' x; the band is from the least to the most."""
+    """A plot: one line a label, over the rows' x; the band is from the least to the most.
+
+    `groups`: only of groups whose name begins so.
+    """
 
     measure: str
+    groups: str = ""
     log_x: bool = False
     log_y: bool = False
     limit: float | None = None

@@ -29,6 +29,7 @@ SUITE = (
     Benchmark("search", "catalog search, a keystroke", 60, 10),
     Benchmark("retrieval", "recall and cost of retrieval", 120, 30),
     Benchmark("extraction", "pages of PDF extraction a second", 120, 20),
+    Benchmark("cache", "manuals found prepared, against LRU and the ideal", 120, 15),
     Benchmark("cold_manual", "the first question on a manual against the second", 60, 20),
     Benchmark("streaming", "answers that one core streams at once", 2400, 280),
     Benchmark("added_latency", "later than from the model's server itself", 1500, 200),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.results import RESULTS, Cell, Figure, Measure, Result, Row, Spread, write
 
-WIDTH = 140
+WIDTH = 150
 """Columns of the terminal taken at least, so that output into a file is readable too."""
 
 
@@ -95,11 +95,11 @@ def print_result(result: Result) -> None:
             overflow="fold",
             min_width=NOTE_WIDTH if head == "note" else None,
         )
-    at: float | None = None
+    before: Row | None = None
     for row, line in lines(result):
-        if row is None or row.x != at:
+        if row is None or (before is not None and row.x != before.x):
             table.add_section()
-        at = row.x if row else at
+        before = row
         table.add_row(*line, style="bold" if row is None else "dim" if row.baseline else None)
     console = Console(width=max(WIDTH, Console().width))
     console.print(table)

@@ -99,7 +99,7 @@ class Library:
         self._now = now
         self._clock = clock
         self._on_event = on_event
-        self._shelf = Shelf(max_bytes, clock)
+        self._shelf = Shelf(max_bytes)
         self._failures = Failures(policy.negative_ttl_s, clock)
         self._acquirer = Acquirer(
             loader=loader,

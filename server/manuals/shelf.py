@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
 from server.manuals.prepared import Prepared
 
-CANDIDATES = 8
-"""How many of the least recently used manuals compete for leaving."""
+RECENT_SHARE = 2 / 3
+"""Of the manuals held, this share was asked last and does not compete for leaving: who asks about
+a manual goes on asking about it for a while, however seldom others do. With a smaller share
+popularity counts for more, and conversations fare worse than with a plain LRU."""
 
-HALF_LIFE_S = 600.0
-"""After this long without being asked a manual's popularity counts half."""
+MIN_CANDIDATES = 8
+"""Manuals that compete at least, where few are held."""
+
+HALF_LIFE_ASKS = 16
+"""After this many asks for each manual held, an ask counts half: long enough to tell the popular
+from the lucky, short enough to forget last week's. Counted in asks, it fits a busy node and an
+idle one. `benchmarks/cache.py` measures this and the share above."""
+
+MAX_REMEMBERED = 4096
+"""Manuals whose asks are remembered, about 200 bytes each, also of those that have left."""
 
 
 @dataclass(slots=True)
@@ -30,8 +40,6 @@ class Held:
     size: int
     suspect: bool
     shared: bool
-    hits: float
-    hit_at: float
 
 
 @dataclass(slots=True)
@@ -44,16 +52,18 @@ class Reading:
 class Shelf:
     """Prepared manuals by id.
 
-    What leaves when it is full: of the `CANDIDATES` least recently used the one with the fewest
-    hits for its bytes, hits halving every `HALF_LIFE_S`. So a manual that is asked often
-    outlives a sweep over many that are asked once, and a small one outlives a large one that is
-    asked as often. A manual larger than the whole bound is not kept. `now` is in seconds.
+    What leaves when it is full: of the third that was asked least recently the one with the fewest
+    asks for its bytes. Asks are remembered of manuals that have left, and fade. So a manual that
+    is asked often outlives a sweep over many that are asked once and is known again after one that
+    it did not, and a small one outlives a large one that is asked as often. A manual larger than
+    the whole bound is not kept.
     """
 
-    def __init__(self, max_bytes: int, now: Callable[[], float]) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._now = now
         self._held: OrderedDict[str, Held] = OrderedDict()
+        self._asked: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._asks = 0
         self._readings: dict[str, list[Reading]] = {}
         self.size_bytes = 0
 
@@ -64,13 +74,12 @@ class Shelf:
         return len(self._held)
 
     def get(self, manual_id: str) -> Held | None:
-        """The manual, counted as asked."""
+        """The manual if it is here; counted as asked in either case."""
+        self._asks += 1
+        self._count(manual_id)
         held = self._held.get(manual_id)
         if held is not None:
             self._held.move_to_end(manual_id)
-            now = self._now()
-            held.hits = self._faded(held, now) + 1
-            held.hit_at = now
         return held
 
     def peek(self, manual_id: str) -> Held | None:
@@ -82,13 +91,13 @@ class Shelf:
     ) -> int:
         """Keep a manual, replacing the one of the same id; returns how many others left."""
         manual_id = prepared.manual.id
-        before = self._held.get(manual_id)
-        hits, hit_at = (before.hits, before.hit_at) if before else (1.0, self._now())
         self.drop(manual_id)
         size = prepared.size_bytes
         if size > self._max_bytes:
             return 0
-        self._held[manual_id] = Held(prepared, source_key, size, suspect, shared, hits, hit_at)
+        if manual_id not in self._asked:
+            self._count(manual_id)
+        self._held[manual_id] = Held(prepared, source_key, size, suspect, shared)
         self.size_bytes += size
         evicted = 0
         while self.size_bytes > self._max_bytes:
@@ -131,10 +140,19 @@ class Shelf:
             if not readings:
                 del self._readings[manual_id]
 
-    def _least_wanted(self, newest: str) -> str:
-        now = self._now()
-        oldest = islice((one for one in self._held if one != newest), CANDIDATES)
-        return min(oldest, key=lambda one: self._faded(self._held[one], now) / self._held[one].size)
+    def _count(self, manual_id: str) -> None:
+        self._asked[manual_id] = (self._faded(manual_id) + 1, self._asks)
+        self._asked.move_to_end(manual_id)
+        if len(self._asked) > MAX_REMEMBERED:
+            self._asked.popitem(last=False)
 
-    def _faded(self, held: Held, now: float) -> float:
-        return float(held.hits * 0.5 ** (max(0.0, now - held.hit_at) / HALF_LIFE_S))
+    def _least_wanted(self, newest: str) -> str:
+        others = len(self._held) - 1
+        count = max(MIN_CANDIDATES, round(others * (1 - RECENT_SHARE)))
+        oldest = islice((one for one in self._held if one != newest), count)
+        return min(oldest, key=lambda one: self._faded(one) / self._held[one].size)
+
+    def _faded(self, manual_id: str) -> float:
+        hits, asked_at = self._asked.get(manual_id, (0.0, 0))
+        half_life = HALF_LIFE_ASKS * max(MIN_CANDIDATES, len(self._held))
+        return float(hits * 0.5 ** ((self._asks - asked_at) / half_life))

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from server.manuals.documents import ManualText
 from server.manuals.prepared import Prepared
-from server.manuals.shelf import HALF_LIFE_S, Shelf
+from server.manuals.shelf import HALF_LIFE_ASKS, MAX_REMEMBERED, MIN_CANDIDATES, Shelf
 
 
 @dataclass
 class Index:
     size_bytes: int
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 def prepared(manual_id: str, size: int = 1000) -> Prepared:
@@ -28,15 +24,22 @@ def prepared(manual_id: str, size: int = 1000) -> Prepared:
 
 
 def filled(*names: str, max_bytes: int = 10_000):
-    clock = Clock()
-    shelf = Shelf(max_bytes, clock)
+    shelf = Shelf(max_bytes)
     for name in names:
         shelf.put(prepared(name), "key")
-    return shelf, clock
+    return shelf
+
+
+def ask(shelf: Shelf, name: str, size: int = 1000) -> bool:
+    """Ask as the library does; True when it was there."""
+    if shelf.get(name) is not None:
+        return True
+    shelf.put(prepared(name, size), "key")
+    return False
 
 
 def test_is_bounded_in_bytes():
-    shelf, _ = filled(*"abcdefghij")
+    shelf = filled(*"abcdefghij")
     assert (len(shelf), shelf.size_bytes) == (10, 10_000)
     assert shelf.put(prepared("k", 3000), "key") == 3
     assert shelf.size_bytes == 10_000
@@ -44,13 +47,13 @@ def test_is_bounded_in_bytes():
 
 
 def test_replacing_counts_once():
-    shelf, _ = filled("a")
+    shelf = filled("a")
     shelf.put(prepared("a", 4000), "key")
     assert (len(shelf), shelf.size_bytes) == (1, 4000)
 
 
 def test_the_least_recently_used_of_equals_leaves():
-    shelf, _ = filled("a", "b", "c", max_bytes=3000)
+    shelf = filled("a", "b", "c", max_bytes=3000)
     for name in "acb":
         shelf.get(name)
     shelf.put(prepared("d"), "key")
@@ -58,27 +61,81 @@ def test_the_least_recently_used_of_equals_leaves():
 
 
 def test_what_is_asked_often_outlives_a_sweep():
-    shelf, clock = filled("hot", max_bytes=5000)
+    shelf = filled("hot", max_bytes=5000)
     for _ in range(50):
         shelf.get("hot")
     for n in range(100):
-        clock.now += 1
-        shelf.put(prepared(f"swept-{n}"), "key")
+        ask(shelf, f"swept-{n}")
     assert "hot" in shelf
 
 
 def test_what_was_asked_often_long_ago_leaves():
-    shelf, clock = filled("hot", max_bytes=5000)
+    shelf = filled("hot", *"abcd", max_bytes=5000)
     for _ in range(50):
         shelf.get("hot")
-    clock.now += 12 * HALF_LIFE_S
-    for n in range(5):
-        shelf.put(prepared(f"new-{n}"), "key")
+    for _ in range(12 * HALF_LIFE_ASKS * MIN_CANDIDATES):
+        shelf.get("d")
+    for name in "abcefgh":
+        ask(shelf, name)
     assert "hot" not in shelf
 
 
+def test_what_left_is_known_again():
+    """A flood that fills the whole shelf makes a popular manual leave, but not be forgotten."""
+    shelf = filled("hot", max_bytes=5000)
+    for _ in range(20):
+        shelf.get("hot")
+    shelf.put(prepared("flood", 5000), "key")
+    assert "hot" not in shelf
+    ask(shelf, "hot")
+    for name in "abcdefghi":
+        ask(shelf, name)
+    assert "hot" in shelf
+
+
+def test_those_asked_last_do_not_compete_for_leaving():
+    count = 4 * MIN_CANDIDATES
+    names = [f"popular-{n}" for n in range(count)]
+    shelf = filled(*names, max_bytes=count * 1000)
+    for name in names * 5:
+        shelf.get(name)
+    ask(shelf, "seldom")
+    for n in range(count // 4):
+        assert ask(shelf, "seldom") or n == 0
+        ask(shelf, f"new-{n}")
+    assert "seldom" in shelf
+
+
+def test_asks_are_remembered_within_a_bound():
+    shelf = filled(max_bytes=5000)
+    for n in range(MAX_REMEMBERED + 10):
+        shelf.get(f"unknown-{n}")
+    assert len(shelf._asked) == MAX_REMEMBERED
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefghijkl"), st.integers(600, 6000), st.booleans())),
+    st.integers(2000, 9000),
+)
+def test_the_bound_holds_whatever_is_asked(asks, max_bytes):
+    shelf, here = Shelf(max_bytes), {}
+    for name, size, dropped in asks:
+        was = name in shelf
+        assert (shelf.get(name) is not None) is was
+        if not was:
+            before = len(shelf)
+            left = shelf.put(prepared(name, size), "key")
+            here[name] = size
+            assert (name in shelf) is (size <= max_bytes)
+            assert len(shelf) == before - left + (size <= max_bytes)
+        if dropped:
+            shelf.drop(name)
+        assert shelf.size_bytes <= max_bytes
+        assert shelf.size_bytes == sum(size for one, size in here.items() if one in shelf)
+
+
 def test_of_equally_asked_the_large_one_leaves():
-    shelf, _ = filled(max_bytes=10_000)
+    shelf = filled(max_bytes=10_000)
     shelf.put(prepared("small", 1000), "key")
     shelf.put(prepared("large", 8000), "key")
     shelf.put(prepared("new", 2000), "key")
@@ -87,14 +144,14 @@ def test_of_equally_asked_the_large_one_leaves():
 
 
 def test_what_is_larger_than_the_shelf_is_not_kept():
-    shelf, _ = filled("a", max_bytes=3000)
+    shelf = filled("a", max_bytes=3000)
     assert shelf.put(prepared("huge", 3001), "key") == 0
     assert "huge" not in shelf
     assert "a" in shelf
 
 
 def test_a_change_makes_suspect():
-    shelf, _ = filled("a", "b")
+    shelf = filled("a", "b")
     shelf.suspect("a")
     assert shelf.get("a").suspect
     assert not shelf.get("b").suspect
@@ -103,7 +160,7 @@ def test_a_change_makes_suspect():
 
 
 def test_a_change_spoils_the_readings_under_way():
-    shelf, _ = filled()
+    shelf = filled()
     with shelf.reading("a") as one, shelf.reading("a") as two, shelf.reading("b") as other:
         shelf.suspect("a")
     assert one.spoiled
