@@ -202,10 +202,10 @@ class WebSocketStream(Stream):
         # The common case: one whole text frame. Its length is in the first or the first 4 bytes.
         if not self._skip and not self._rest and data[0] == 0x81:
             size = len(data)
-            if size < 128:
+            if 1 < size < 128:
                 if data[1] == size - 2:
                     return
-            elif data[1] == 126 and data[2] << 8 | data[3] == size - 4:
+            elif size > 127 and data[1] == 126 and data[2] << 8 | data[3] == size - 4:
                 return
         self._step(data)
 
