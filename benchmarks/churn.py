@@ -1,6 +1,7 @@
 """Sockets that come and go, and what that leaves behind in the server: slopes with their errors.
 
-Part of `benchmarks.memory`.
+Part of `benchmarks.memory`. What a server remembers on purpose is bounded, and looks like a leak
+until it is full: lines are fitted only to what comes after `FILLED_SOCKETS`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,21 @@ from benchmarks.processes import memory_of, open_files
 WORKERS = 8
 """Sockets at a time; each is closed before its place is taken again."""
 
+FILLED_SOCKETS = 12_000
+"""The largest memory that is counted in answers has 10,000 places (`feedback.service`). The one of
+words is kept small by asking with few different words, those in bytes by settings."""
+
 SAMPLE_S = 0.5
+MIN_SAMPLES = 20
 ANSWER_S = 30.0
 PRODUCT = "orrinfeld-od-12"
+
+WORDS = (
+    *("battery", "buckle", "button", "cable", "charger", "cover", "display", "fuse", "handle"),
+    *("hinge", "knob", "lamp", "latch", "lever", "lid", "motor", "pedal", "plug", "screw"),
+    *("sensor", "speaker", "spring", "strap", "switch", "tray", "valve", "wheel"),
+)
+"""Questions are made of four of these: 531,441 different ones, so that no answer is used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +69,26 @@ class Churned:
     files: list[int] = field(default_factory=list)
 
     @property
-    def per_thousand(self) -> Slope:
-        """KiB per 1,000 sockets over the second half."""
-        half = len(self.sockets) // 2
-        sockets = [float(one) for one in self.sockets[half:]]
-        return slope(sockets, self.rss_kib[half:]).times(1000)
+    def settled(self) -> int:
+        """From which sample on lines are fitted: the second half, once memories are full."""
+        filled = sum(number < FILLED_SOCKETS for number in self.sockets)
+        return max(len(self.sockets) // 2, filled)
 
     @property
-    def per_minute(self) -> Slope:
-        """KiB a minute over the second half."""
-        half = len(self.seconds) // 2
-        return slope(self.seconds[half:], self.rss_kib[half:]).times(60)
+    def per_thousand(self) -> Slope | None:
+        """KiB per 1,000 sockets; None when too few came after memories were full."""
+        return self._slope([float(one) for one in self.sockets], 1000)
+
+    @property
+    def per_minute(self) -> Slope | None:
+        """KiB a minute; None as above."""
+        return self._slope(self.seconds, 60)
+
+    def _slope(self, xs: Sequence[float], factor: float) -> Slope | None:
+        start = self.settled
+        if len(xs) - start < MIN_SAMPLES:
+            return None
+        return slope(xs[start:], self.rss_kib[start:]).times(factor)
 
 
 async def churn(url: str, pid: int, minutes: float, *, asking: bool) -> Churned:
@@ -90,6 +112,12 @@ async def churn(url: str, pid: int, minutes: float, *, asking: bool) -> Churned:
     return seen
 
 
+def question(number: int) -> str:
+    """Return the question of this number, made of few words."""
+    places = (number, number // 27, number // 27**2, number // 27**3)
+    return " or ".join(WORDS[place % 27] for place in places)
+
+
 async def _come_and_go(
     url: str, worker: int, ends_at: float, asking: bool, done: list[int]
 ) -> None:
@@ -108,7 +136,7 @@ async def _come_and_go(
                 {
                     "type": "response.create",
                     "product_id": PRODUCT,
-                    "input": f"How do I change the battery of unit {done[0]} of {worker}?",
+                    "input": question(done[0] * WORKERS + worker),
                 }
             )
             await asyncio.wait_for(ended.wait(), ANSWER_S)

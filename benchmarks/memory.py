@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from benchmarks.arguments import Arguments
-from benchmarks.churn import PRODUCT, Churned, churn
+from benchmarks.churn import FILLED_SOCKETS, MIN_SAMPLES, PRODUCT, Churned, churn
 from benchmarks.harness import launched, server_process
 from benchmarks.lean_sockets import LeanSocket, allow_sockets, close_sockets, open_sockets
 from benchmarks.processes import MemoryKiB, memory_of
-from benchmarks.results import Bars, Measure, Result
+from benchmarks.results import Bars, Measure, Result, refused
 from benchmarks.tables import publish
 
 OURS, BARE = "manicule", "bare Starlette on uvicorn"
@@ -176,18 +176,19 @@ def churn_all(result: Result, minutes: float) -> None:
 
 def add_churn(result: Result, name: str, group: str, seen: Churned) -> None:
     """Add one row."""
-    half = len(seen.files) // 2
+    few = refused(f"fewer than {FILLED_SOCKETS:,} sockets and {MIN_SAMPLES} samples after them")
+    sockets, minutes = seen.per_thousand, seen.per_minute
     result.add(
         name,
         group=group,
         baseline=name == BARE,
         sockets=seen.sockets[-1],
         rss=seen.rss_kib[-1] / 1024,
-        socket_slope=seen.per_thousand.rise,
-        socket_error=seen.per_thousand.error,
-        minute_slope=seen.per_minute.rise,
-        minute_error=seen.per_minute.error,
-        files=seen.files[half:],
+        socket_slope=sockets.rise if sockets else few,
+        socket_error=sockets.error if sockets else few,
+        minute_slope=minutes.rise if minutes else few,
+        minute_error=minutes.error if minutes else few,
+        files=seen.files[len(seen.files) // 2 :],
     )
 
 
@@ -234,7 +235,8 @@ def churn_result(options: Namespace) -> Result:
         quick=options.quick,
     )
     result.notes.append(
-        f"{options.churn_minutes:g} minutes each; least-squares lines through the second half."
+        f"{options.churn_minutes:g} minutes each; least-squares lines through the second half, after "
+        f"{FILLED_SOCKETS:,} sockets: memories that are bounded in entries are full by then."
     )
     result.plots.append(Bars("socket_slope"))
     for group in (COME_AND_GO, COME_AND_ASK):
