@@ -113,6 +113,10 @@ bench-rollups: $(VENV)/.dev ## Statistics over 1 M judgements (ARGS="--rows 1000
 bench-start: $(VENV)/.dev ## Time and memory of a start, and the commands of the command line
 	$(BIN)/python -m benchmarks.start $(ARGS)
 
+bench-scale-out: $(VENV)/.dev ## What an answer costs as nodes are added (ARGS=--model for a thousand)
+	@scripts/require-haproxy
+	$(BIN)/python -m benchmarks.scale_out $(ARGS)
+
 bench-memory: $(VENV)/.dev ## Memory of idle sockets and running answers, growth over churn
 	$(BIN)/python -m benchmarks.memory $(ARGS)
 

@@ -235,8 +235,8 @@ def churn_result(options: Namespace) -> Result:
         quick=options.quick,
     )
     result.notes.append(
-        f"{options.churn_minutes:g} minutes each; least-squares lines through the second half, after "
-        f"{FILLED_SOCKETS:,} sockets: memories that are bounded in entries are full by then."
+        f"{options.churn_minutes:g} minutes each; lines of least squares through the second half, "
+        f"from {FILLED_SOCKETS:,} sockets on: what is bounded in entries is full by then."
     )
     result.plots.append(Bars("socket_slope"))
     for group in (COME_AND_GO, COME_AND_ASK):

@@ -31,11 +31,11 @@ def memory_of(pid: int) -> MemoryKiB:
 def cpu_s(pid: int) -> float:
     """Return what all threads of the process have computed, in seconds.
 
-    The scheduler's own count in nanoseconds; threads that ended are not in it.
+    The scheduler's own count in nanoseconds; what has ended has none.
     """
     spent_ns = 0
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(OSError):
+    with suppress(OSError):  # of the process or of a thread that has just ended
+        for thread in Path(f"/proc/{pid}/task").iterdir():
             spent_ns += int((thread / "schedstat").read_text().split()[0])
     return spent_ns / 1e9
 

@@ -278,7 +278,7 @@ class Fleet:
         (self.folder / "haproxy.cfg").write_text(text)
         program, variables = haproxy()
         with (self.folder / "haproxy.log").open("ab") as log:
-            process = subprocess.Popen(
+            self.balancer = subprocess.Popen(
                 [program, "-db", "-f", str(self.folder / "haproxy.cfg")],
                 env={**os.environ, **variables},
                 stdout=log,
@@ -286,5 +286,5 @@ class Fleet:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._stack.callback(process.wait, START_S)
-        self._stack.callback(process.kill)
+        self._stack.callback(self.balancer.wait, START_S)
+        self._stack.callback(self.balancer.kill)
