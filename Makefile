@@ -11,7 +11,7 @@ WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test test-faults-long conformance lint format lock web web-check monitoring manifests demo-manuals clean \
-	bench bench-markers bench-search bench-retrieval bench-extraction bench-data bench-streaming bench-latency bench-peers-install bench-cold bench-start bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
+	bench bench-markers bench-search bench-retrieval bench-extraction bench-data bench-streaming bench-latency bench-peers-install bench-manuals bench-cache bench-start bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -120,8 +120,11 @@ bench-scale-out: $(VENV)/.dev ## What an answer costs as nodes are added (ARGS=-
 bench-memory: $(VENV)/.dev ## Memory of idle sockets and running answers, growth over churn
 	$(BIN)/python -m benchmarks.memory $(ARGS)
 
-bench-cold: $(VENV)/.dev ## First against second question on a manual of 300 pages
-	$(BIN)/python -m benchmarks.cold_manual $(ARGS)
+bench-manuals: $(VENV)/.dev ## Question to first token, manuals of 30 to 1,000 pages, cold and warm
+	$(BIN)/python -m benchmarks.manuals $(ARGS)
+
+bench-cache: $(VENV)/.dev ## Manuals found prepared, against LRU and the ideal
+	$(BIN)/python -m benchmarks.cache $(ARGS)
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	@scripts/make-venv "$(PYTHON)" $(VENV) requirements.lock
