@@ -15,11 +15,11 @@ FIT = ("--appendonly", "yes", "--maxmemory-policy", "noeviction")
 
 @pytest.fixture
 async def journal_at():
-    """Journals by URL; `clock` is set by hand."""
+    """Journals by URL, with time for a machine that is busy; `clock` is set by hand."""
     clients = []
 
     def make(url, **options):
-        clients.append(RedisClient(url))
+        clients.append(RedisClient(url, timeout_s=20))
         return RedisJournal(clients[-1], **options)
 
     yield make
@@ -28,7 +28,7 @@ async def journal_at():
 
 
 async def appended(journal, entries, tries=100):
-    """Append once the breaker lets a call through again."""
+    """Append once the breaker lets a call through again, and the disk is not too slow."""
     for _ in range(tries):
         try:
             return await journal.append(entries)
@@ -76,9 +76,7 @@ async def test_f14_what_was_logged_outlives_a_crash_of_the_log(redis_server, jou
         if n % 20 == 19:
             server.kill()
             server.start()
-            await appended(journal, batch)
-        else:
-            await journal.append(batch)
+        await appended(journal, batch)
         acknowledged += batch
     server.kill()
     server.start()
@@ -150,7 +148,8 @@ async def test_makes_its_group_again_when_it_is_gone(redis_server, journal_at):
 
 async def test_never_trims(redis_server, journal_at):
     server = redis_server(*FIT)
-    journal = journal_at(server.url)
+    # With a clock that stands no disk is too slow: an append that was refused may yet be there.
+    journal = journal_at(server.url, clock=lambda: 0.0)
     for _ in range(20):
         await journal.append([b"x"] * 1000)
     assert await journal.size() == 20_000
