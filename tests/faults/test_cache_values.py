@@ -6,6 +6,7 @@ import resource
 
 import pytest
 import redis
+from redis_servers import PATIENT_S
 
 from server.storage.redis_client import RedisClient
 from server.storage.redis_texts import MAX_TEXT_BYTES, RedisTextCache
@@ -26,7 +27,7 @@ def plain(redis_url):
 
 @pytest.fixture
 async def texts(redis_url):
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     cache = RedisTextCache(client)
     await cache.put(stored(), ttl_s=600)
     yield cache

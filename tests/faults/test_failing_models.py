@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from redis_servers import PATIENT_S
 
 from server.llm.breaker import PROBE_S, BreakerState
 from server.llm.budgets import FREE_RETRIES
@@ -117,7 +118,7 @@ async def test_f40_a_quotation_needs_no_budget():
 
 async def test_f41_a_limited_deployment_rests_for_as_long_as_it_asks_on_every_node(redis_url):
     limited = Plan(status=429, headers={"retry-after": "30"})
-    clients = [RedisClient(redis_url) for _ in range(3)]
+    clients = [RedisClient(redis_url, timeout_s=PATIENT_S) for _ in range(3)]
     async with Upstream(limited) as first, Upstream() as second, asyncio.timeout(GENEROUS_S):
         async with (
             chain_of(first, second) as a,

@@ -14,6 +14,7 @@ from collections import Counter
 import pytest
 from feedback_rig import feedback, interaction, until, uuid7
 from obligations import ANSWER_S
+from redis_servers import PATIENT_S
 
 from protocol.errors import EventError
 from server.feedback.drainer import Drainer
@@ -247,7 +248,7 @@ async def test_f20_a_drainer_dies_and_another_takes_over(
 ):
     url = redis_server(*LOG).url
     node = await node_of(postgres_url, None)
-    clients = [RedisClient(url) for _ in range(3)]
+    clients = [RedisClient(url, timeout_s=PATIENT_S) for _ in range(3)]
     journals = [RedisJournal(client) for client in clients]
     rows = [feedback() for _ in range(2000)]
     rows += [interaction() for _ in range(100)]

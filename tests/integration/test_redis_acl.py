@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis_servers import PATIENT_S
 
 from protocol.positions import BEFORE_ALL, Position
 from server.storage.caches import open_caches
@@ -88,7 +89,7 @@ async def test_s26_the_caches_need_no_dangerous_command_and_no_script(configured
 async def test_s26_the_log_takes_and_gives_back_what_is_acknowledged(configured):
     url = configured("log")
     assert [finding for finding in await check_log(url) if not finding.ok] == []
-    client = RedisClient(url)
+    client = RedisClient(url, timeout_s=PATIENT_S)
     journal = RedisJournal(client)
     assert await journal.unfit() is None
     await journal.append([b"one", b"two"])
@@ -105,7 +106,10 @@ async def test_s26_the_log_takes_and_gives_back_what_is_acknowledged(configured)
 
 async def test_s26_answers_are_shared_with_no_more(configured):
     url = configured("log")
-    client, listener = RedisClient(url), RedisClient(url, max_connections=1)
+    client, listener = (
+        RedisClient(url, timeout_s=PATIENT_S),
+        RedisClient(url, max_connections=1, timeout_s=PATIENT_S),
+    )
     log, fleet = RedisResponseLog(client), RedisFleet(client, listener)
     assert await log.unfit() is None
     entries = [
@@ -129,7 +133,7 @@ async def test_s26_answers_are_shared_with_no_more(configured):
 
 @pytest.mark.parametrize("name", ["cache", "log"])
 async def test_s26_tickets_and_revocations_need_no_more(configured, name):
-    client = RedisClient(configured(name))
+    client = RedisClient(configured(name), timeout_s=PATIENT_S)
     once, revoked = RedisOnce(client), RedisList(client)
     assert [await once.take("ticket:a", ttl_s=30) for _ in range(2)] == [True, False]
     assert await revoked.add("sub:ada")
@@ -140,7 +144,7 @@ async def test_s26_tickets_and_revocations_need_no_more(configured, name):
 @pytest.mark.parametrize("name", ["cache", "log"])
 async def test_s26_models_at_rest_and_what_was_spent_need_no_more(configured, name):
     faults = []
-    client = RedisClient(configured(name), on_fault=faults.append)
+    client = RedisClient(configured(name), on_fault=faults.append, timeout_s=PATIENT_S)
     cooling = RedisCooling(client)
     await cooling.cool("openai:m", 30)
     assert await RedisCooling(client).left(["openai:m"])

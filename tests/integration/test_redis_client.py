@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from redis_servers import PATIENT_S
 
 from server.storage.breaker import BreakerState
 from server.storage.faults import StorageError
@@ -50,7 +51,7 @@ async def test_refuses_a_url_that_is_none(url):
 
 async def test_never_opens_more_connections_than_allowed(redis_server):
     server = redis_server()
-    client = RedisClient(server.url, max_connections=4)
+    client = RedisClient(server.url, timeout_s=PATIENT_S, max_connections=4)
     await asyncio.gather(*(client.call("SET", f"k{n}", n) for n in range(500)))
     assert len(server.run("CLIENT", "LIST", raw=True).splitlines()) <= 4 + 1
     await client.aclose()
@@ -80,7 +81,7 @@ async def test_f55_a_server_that_is_away_fails_at_once_and_recovers_alone(redis_
 
 async def test_f55_a_restart_between_two_commands_is_not_noticed(redis_server):
     server = redis_server()
-    client = RedisClient(server.url)
+    client = RedisClient(server.url, timeout_s=PATIENT_S)
     await asyncio.gather(*(client.call("SET", f"k{n}", n) for n in range(20)))
     await asyncio.to_thread(server.restart)
     assert await client.call("SET", "a", 1)
@@ -113,7 +114,7 @@ async def test_f55_a_silent_server_costs_one_timeout(redis_server):
 
 async def test_a_cancelled_call_leaves_no_reply_behind(redis_server):
     server = redis_server()
-    client = RedisClient(server.url, max_connections=1)
+    client = RedisClient(server.url, timeout_s=PATIENT_S, max_connections=1)
     await client.call("SET", "a", "first")
     server.process.send_signal(19)  # SIGSTOP
     call = asyncio.create_task(client.call("GET", "a"))
@@ -130,7 +131,7 @@ async def test_a_cancelled_call_leaves_no_reply_behind(redis_server):
 
 
 async def test_a_pipeline_puts_errors_in_their_place(redis_url):
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     await client.call("SET", "a", "text")
     replies = await client.pipeline([("GET", "a"), ("LLEN", "a"), ("EXISTS", "b")])
     assert replies[0] == b"text"
@@ -141,7 +142,7 @@ async def test_a_pipeline_puts_errors_in_their_place(redis_url):
 
 async def test_a_transport_that_closes_under_a_command_is_a_lost_connection(redis_url, monkeypatch):
     """What uvloop raises then is no error of Redis' client, and nobody's fault here."""
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     said = "unable to perform operation on <TCPTransport closed=True>; the handler is closed"
 
     async def lose(*command):

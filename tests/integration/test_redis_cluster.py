@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from redis_servers import PATIENT_S
 
 from server.storage.blobs import RedisBlobCache
 from server.storage.checks import check_cache, check_log
@@ -45,7 +46,7 @@ def stored(manual_id: str) -> StoredText:
 
 async def test_every_port_works_over_all_nodes(cluster_url):
     faults = []
-    client = RedisClient(cluster_url, on_fault=faults.append)
+    client = RedisClient(cluster_url, on_fault=faults.append, timeout_s=PATIENT_S)
     texts = RedisTextCache(client)
     for manual_id in IDS:
         assert await texts.put(stored(manual_id), ttl_s=60)
@@ -77,7 +78,7 @@ async def test_every_port_works_over_all_nodes(cluster_url):
 
 
 async def test_invalidations_come_from_every_node(cluster_url):
-    client = RedisClient(cluster_url)
+    client = RedisClient(cluster_url, timeout_s=PATIENT_S)
     invalidations = RedisInvalidations(client)
     told = []
     invalidations.listen(told.append)
@@ -102,7 +103,9 @@ async def test_checks_read_a_cluster_and_notice_a_missing_mark(cluster_url):
 
 async def test_f61_a_cluster_addressed_as_one_server_is_only_a_cache_that_misses(cluster_url):
     faults = []
-    client = RedisClient(cluster_url.replace("+cluster", ""), on_fault=faults.append)
+    client = RedisClient(
+        cluster_url.replace("+cluster", ""), on_fault=faults.append, timeout_s=PATIENT_S
+    )
     texts = RedisTextCache(client)
     written = [await texts.put(stored(manual_id), ttl_s=60) for manual_id in IDS]
     found = [await texts.get(manual_id) for manual_id in IDS]

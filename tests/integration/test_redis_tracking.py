@@ -8,6 +8,7 @@ import time
 
 import pytest
 import redis
+from redis_servers import PATIENT_S
 
 from server.storage.redis_client import RedisClient
 from server.storage.redis_tracking import RedisInvalidations
@@ -23,7 +24,7 @@ async def until(check, bound_s: float = 10.0):
 
 @contextlib.asynccontextmanager
 async def following(url: str, **options):
-    client = RedisClient(url)
+    client = RedisClient(url, timeout_s=PATIENT_S)
     told: list[str | None] = []
     invalidations = RedisInvalidations(client, **options)
     invalidations.listen(told.append)

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from credentials import GOOD, NOW, SECRET, digest_of, jwk, jwks, rsa_key, signed_by, token
+from redis_servers import PATIENT_S
 from rest import API_KEYS, FILTERED, KEYS, http, refused
 from rig import Rig, Told, serving, until
 from wire import open_client
@@ -152,7 +153,7 @@ async def test_s3_what_is_revoked_in_redis_is_closed_on_every_node(redis_url):
             open_client(url, additional_headers=bearer(token())) as here,
             open_client(other_url, additional_headers=bearer(token())) as there,
         ):
-            client = RedisClient(redis_url)
+            client = RedisClient(redis_url, timeout_s=PATIENT_S)
             assert await RedisList(client).add("sub:ada")
             started = time.monotonic()
             for one in (here, there):
@@ -195,7 +196,9 @@ async def test_a_list_that_cannot_be_read_leaves_what_was_read_last(redis_server
 
 
 async def shared_list(kind, redis_url):
-    return MemoryList() if kind == "memory" else RedisList(RedisClient(redis_url))
+    return (
+        MemoryList() if kind == "memory" else RedisList(RedisClient(redis_url, timeout_s=PATIENT_S))
+    )
 
 
 @pytest.mark.parametrize("kind", ["memory", "redis"])

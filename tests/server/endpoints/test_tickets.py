@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import msgspec
 import pytest
 from credentials import GOOD, NOW, SECRET, token
+from redis_servers import PATIENT_S
 from rest import API_KEYS, KEYS, http, refused
 from rig import Rig, serving
 from websockets.exceptions import InvalidStatus
@@ -82,7 +83,7 @@ async def test_f72_one_of_fifty_uses_at_once_on_two_nodes_wins(redis_url):
     async with AsyncExitStack() as stack:
         nodes = []
         for _ in range(2):
-            client = RedisClient(redis_url)
+            client = RedisClient(redis_url, timeout_s=PATIENT_S)
             stack.push_async_callback(client.aclose)
             nodes.append(Tickets(b"fleet", RedisOnce(client), time.time))
         for _ in range(10):

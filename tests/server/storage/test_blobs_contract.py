@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import redis
+from redis_servers import PATIENT_S
 
 from server.storage.blobs import (
     MAX_BLOB_BYTES,
@@ -20,7 +21,7 @@ async def blobs(request):
     if request.param == "memory":
         yield near
         return
-    client = RedisClient(request.getfixturevalue("redis_url"))
+    client = RedisClient(request.getfixturevalue("redis_url"), timeout_s=PATIENT_S)
     far = RedisBlobCache(client)
     yield far if request.param == "redis" else LayeredBlobCache(near, far)
     await client.aclose()
@@ -76,7 +77,7 @@ async def test_memory_expires_and_is_bounded():
 
 
 async def test_layers_read_the_far_one_once(redis_url):
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     now = 0.0
     near = MemoryBlobCache(2**20, lambda: now)
     await RedisBlobCache(client).put("k", b"v", ttl_s=600)
@@ -93,7 +94,7 @@ async def test_layers_read_the_far_one_once(redis_url):
     [b"", b"mb1", b"mb1\0\0\0\0value", b"mb0\0\0\0\0", b"x" * (MAX_BLOB_BYTES + 100), b"\xff" * 9],
 )
 async def test_f60_a_damaged_answer_is_a_miss_and_overwritten(redis_url, planted):
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     blobs = RedisBlobCache(client)
     await blobs.put("k", b"v", ttl_s=60)
     with redis.Redis.from_url(redis_url) as plain:

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from redis_servers import PATIENT_S
 
 from server.llm.cooling import MemoryCooling
 from server.storage.redis_client import RedisClient
@@ -19,7 +20,9 @@ async def nodes(request):
         one = MemoryCooling()
         yield one, one
         return
-    clients = [RedisClient(request.getfixturevalue("redis_url")) for _ in range(2)]
+    clients = [
+        RedisClient(request.getfixturevalue("redis_url"), timeout_s=PATIENT_S) for _ in range(2)
+    ]
     yield tuple(RedisCooling(client) for client in clients)
     for client in clients:
         await client.aclose()
@@ -68,7 +71,7 @@ async def test_f41_without_redis_a_process_knows_its_own(redis_server):
 
 async def test_other_values_at_the_keys_rest_nobody_for_ever(nodes, redis_url):
     """A key without an end is somebody else's."""
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     await client.call("SET", "manicule:cooling:foreign", "x")
     assert await nodes[0].left(["foreign"]) == {}
     await client.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from redis_servers import PATIENT_S
 
 from server.storage.journal import JournalError, MemoryJournal
 from server.storage.redis_client import RedisClient
@@ -28,7 +29,7 @@ async def journal_of(request):
     clients = []
 
     def connect(**options):
-        clients.append(RedisClient(url))
+        clients.append(RedisClient(url, timeout_s=PATIENT_S))
         return RedisJournal(clients[-1], **options)
 
     yield connect

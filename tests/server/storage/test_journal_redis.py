@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis_servers import PATIENT_S
 
 from server.storage.journal import JournalError
 from server.storage.redis_client import RedisClient
@@ -19,7 +20,7 @@ async def journal_at():
     clients = []
 
     def make(url, **options):
-        clients.append(RedisClient(url, timeout_s=20))
+        clients.append(RedisClient(url, timeout_s=PATIENT_S))
         return RedisJournal(clients[-1], **options)
 
     yield make

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import redis
+from redis_servers import PATIENT_S
 
 from server.storage.leases import Lease, MemoryLeases, RedisLeases, keeping
 from server.storage.redis_client import RedisClient
@@ -17,7 +18,7 @@ async def leases(request):
     if request.param == "memory":
         yield MemoryLeases()
         return
-    client = RedisClient(request.getfixturevalue("redis_url"))
+    client = RedisClient(request.getfixturevalue("redis_url"), timeout_s=PATIENT_S)
     yield RedisLeases(client)
     await client.aclose()
 
@@ -71,7 +72,7 @@ async def test_keeping_renews_while_it_runs_and_releases_after(leases):
 
 
 async def test_keeping_outlives_the_first_term(redis_url):
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     leases = RedisLeases(client)
     lease = await leases.acquire("a", ttl_s=0.5)
 
@@ -85,7 +86,7 @@ async def test_keeping_outlives_the_first_term(redis_url):
 
 
 async def test_a_late_release_lets_it_lapse(redis_url):
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     now = 1000.0
     leases = RedisLeases(client, clock=lambda: now)
     lease = await leases.acquire("a", ttl_s=30)

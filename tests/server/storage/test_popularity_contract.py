@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import redis
+from redis_servers import PATIENT_S
 
 from server.storage.popularity import EPOCH, HALF_LIFE_S, KEPT, MemoryPopularity, RedisPopularity
 from server.storage.redis_client import RedisClient
@@ -23,7 +24,7 @@ async def counted(request):
     if request.param == "memory":
         yield MemoryPopularity(clock), clock
         return
-    client = RedisClient(request.getfixturevalue("redis_url"))
+    client = RedisClient(request.getfixturevalue("redis_url"), timeout_s=PATIENT_S)
     yield RedisPopularity(client, clock), clock
     await client.aclose()
 
@@ -61,7 +62,7 @@ async def test_weights_last_until_2045():
 
 
 async def test_f60_a_wrong_type_at_the_key_is_no_error(redis_url):
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     popularity = RedisPopularity(client, Clock())
     with redis.Redis.from_url(redis_url) as plain:
         plain.set("manual_hits", "not a sorted set")

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from redis_servers import PATIENT_S
 from rig import until
 
 from protocol.positions import BEFORE_ALL, Position
@@ -19,7 +20,7 @@ async def log(request):
     if request.param == "memory":
         yield MemoryResponseLog()
         return
-    client = RedisClient(request.getfixturevalue("redis_url"))
+    client = RedisClient(request.getfixturevalue("redis_url"), timeout_s=PATIENT_S)
     yield RedisResponseLog(client)
     await client.aclose()
 
@@ -30,7 +31,10 @@ async def fleet(request):
         yield MemoryFleet()
         return
     url = request.getfixturevalue("redis_url")
-    client, listener = RedisClient(url), RedisClient(url, max_connections=1)
+    client, listener = (
+        RedisClient(url, timeout_s=PATIENT_S),
+        RedisClient(url, max_connections=1, timeout_s=PATIENT_S),
+    )
     yield RedisFleet(client, listener)
     await client.aclose()
     await listener.aclose()
@@ -101,7 +105,7 @@ async def test_long_answers_are_read_in_pieces(log):
 
 
 async def test_f30_streams_go_after_their_time(redis_url):
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     log = RedisResponseLog(client, keep_s=77)
     await append(log, entry(1, 0, writer="n"), entry(1, 1))
     assert 3000 < await client.call("TTL", PREFIX + "resp_1") <= 3600
@@ -115,11 +119,12 @@ async def test_f15_a_log_that_forgets_is_unfit(redis_server):
         (("--appendonly", "no", "--maxmemory-policy", "noeviction"), "append-only"),
         (("--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"), "maxmemory-policy"),
     ):
-        client = RedisClient(redis_server(*options).url)
+        client = RedisClient(redis_server(*options).url, timeout_s=PATIENT_S)
         assert fault in await RedisResponseLog(client).unfit()
         await client.aclose()
     client = RedisClient(
-        redis_server("--appendonly", "yes", "--maxmemory-policy", "noeviction").url
+        redis_server("--appendonly", "yes", "--maxmemory-policy", "noeviction").url,
+        timeout_s=PATIENT_S,
     )
     assert await RedisResponseLog(client).unfit() is None
     await client.aclose()
@@ -127,7 +132,10 @@ async def test_f15_a_log_that_forgets_is_unfit(redis_server):
 
 async def test_a_server_that_is_away_is_an_error(redis_server):
     server = redis_server()
-    client, listener = RedisClient(server.url), RedisClient(server.url)
+    client, listener = (
+        RedisClient(server.url, timeout_s=PATIENT_S),
+        RedisClient(server.url, timeout_s=PATIENT_S),
+    )
     log, fleet = RedisResponseLog(client), RedisFleet(client, listener)
     server.kill()
     with pytest.raises(LogError):

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis_servers import PATIENT_S
 
 from server.storage.redis_client import RedisClient
 from server.storage.spend_book import PREFIX, MemorySpendBook, RedisSpendBook
@@ -21,7 +22,9 @@ async def books(request):
         one = MemorySpendBook()
         yield one, one
         return
-    clients = [RedisClient(request.getfixturevalue("redis_url")) for _ in range(2)]
+    clients = [
+        RedisClient(request.getfixturevalue("redis_url"), timeout_s=PATIENT_S) for _ in range(2)
+    ]
     yield tuple(RedisSpendBook(client) for client in clients)
     for client in clients:
         await client.aclose()
@@ -101,7 +104,7 @@ async def test_f53_without_redis_a_node_goes_on_from_the_last_sum_and_pays_its_d
 
 
 async def test_something_else_at_the_key_is_no_error(redis_url):
-    client = RedisClient(redis_url)
+    client = RedisClient(redis_url, timeout_s=PATIENT_S)
     book = RedisSpendBook(client)
     await book.add("key:a", DAY, 1)
     [key] = await client.call("KEYS", f"{PREFIX}*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from redis_servers import PATIENT_S
 
 from server.storage.redis_client import RedisClient
 from server.storage.redis_texts import RedisTextCache
@@ -29,7 +30,7 @@ async def texts(request):
     if request.param == "memory":
         yield MemoryTextCache(10_000_000, lambda: 0.0)
         return
-    client = RedisClient(request.getfixturevalue("redis_url"))
+    client = RedisClient(request.getfixturevalue("redis_url"), timeout_s=PATIENT_S)
     yield RedisTextCache(client)
     await client.aclose()
 
