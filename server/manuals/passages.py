@@ -88,8 +88,7 @@ def _cut_run(text: str, lines: Sequence[Line]) -> list[tuple[int, int]]:
     begin, size = start, 0
     done = 0
     last = start
-    for one, two in _units(text, start, end):
-        added = _count(text, one, two)
+    for one, two, added in _units(text, start, end):
         if size and done + size + added / 2 > goal * (len(spans) + 1):
             spans.append((begin, last))
             begin, done, size = one, done + size, 0
@@ -99,21 +98,22 @@ def _cut_run(text: str, lines: Sequence[Line]) -> list[tuple[int, int]]:
     return spans
 
 
-def _units(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """Return sentences, cut at lines and then at words where one is far too long."""
-    units: list[tuple[int, int]] = []
+def _units(text: str, start: int, end: int) -> list[tuple[int, int, int]]:
+    """Return sentences with their words, cut at lines and then at words where far too long."""
+    units: list[tuple[int, int, int]] = []
     for one, two in sentences(text[start:end]):
         one, two = one + start, two + start
-        if _count(text, one, two) <= MAX_WORDS // 2:
-            units.append((one, two))
+        words = _count(text, one, two)
+        if words <= MAX_WORDS // 2:
+            units.append((one, two, words))
             continue
         found = list(WORD.finditer(text, one, two))
         step = MAX_WORDS // 4
         for index in range(0, len(found), step):
             part = found[index : index + step]
-            units.append((part[0].start(), part[-1].end()))
+            units.append((part[0].start(), part[-1].end(), len(part)))
     return units
 
 
 def _count(text: str, start: int, end: int) -> int:
-    return sum(1 for _ in WORD.finditer(text, start, end))
+    return len(WORD.findall(text, start, end))
