@@ -146,12 +146,13 @@ def _manicule(name: str, group: Group, model: str, **settings: str) -> Candidate
             *(sys.executable, "-m", "server", "serve", "--port", "{port}"),
             *("--model", model, "--data-dir", "{folder}"),
         ),
-        env={**env, "MANICULE_OPENAI_BASE_URL": "{upstream}/v1"},
+        env=env,
         path="/ws",
         is_manicule=True,
     )
 
 
+_FEED = {"OPENAI_BASE_URL": "{upstream}/v1"}
 _SCRIPT = json.dumps([{"tokens": 10**9, "rate_per_s": RATE_PER_S, "word": TOKEN}])
 _BIN = {name: PEERS / name / "bin" for name in ("litellm", "mlflow", "sglang-router", "lm-proxy")}
 _PORTKEY = PEERS / "portkey/node_modules/@portkey-ai/gateway/build/start-server.js"
@@ -177,8 +178,8 @@ OURS_MADE = (
 )
 
 OURS_PASSED_ON = (
-    _manicule("manicule", PASSED_ON, "openai:m"),
-    _manicule("manicule, a frame a token", PASSED_ON, "openai:m", FRAME_INTERVAL_MS="0"),
+    _manicule("manicule", PASSED_ON, "openai:m", **_FEED),
+    _manicule("manicule, a frame a token", PASSED_ON, "openai:m", FRAME_INTERVAL_MS="0", **_FEED),
 )
 
 PROXIES = (
