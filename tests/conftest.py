@@ -18,7 +18,7 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).parent / "fakes"))
 from postgres_servers import PostgresServer, copy_of, empty_database, initialise, new_folder
-from redis_servers import RedisServer, pick_port
+from redis_servers import LOG_OF_A_CLUSTER, RedisServer, join, pick_port
 
 
 @pytest.fixture
@@ -63,6 +63,28 @@ def redis_url(shared_redis_url: str) -> str:
     with redis.Redis.from_url(shared_redis_url) as client:
         client.flushdb()
     return shared_redis_url
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    """Three servers that are one Redis Cluster, each fit to be a log."""
+    nodes = [RedisServer(tmp_path_factory.mktemp("cluster"), LOG_OF_A_CLUSTER) for _ in range(3)]
+    try:
+        for node in nodes:
+            node.start()
+        join(nodes)
+        yield nodes
+    finally:
+        for node in nodes:
+            node.kill()
+
+
+@pytest.fixture
+def cluster_url(shared_cluster: list[RedisServer]) -> str:
+    """URL of a running Redis Cluster of three that is empty."""
+    for node in shared_cluster:
+        node.run("FLUSHALL")
+    return f"redis+cluster://127.0.0.1:{shared_cluster[0].port}"
 
 
 @pytest.fixture(scope="session")

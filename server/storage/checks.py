@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -42,36 +43,32 @@ Info = dict[str, str]
 
 async def check_cache(url: str) -> list[Finding]:
     """Whether the Redis at `url` can serve as cache: it answers, is recent, and may evict."""
-    info, findings = await _redis_info(url)
-    if info is None:
-        return findings
+    infos, findings = await _redis_infos(url)
+    return findings + _of_all(infos, _cache_findings)
+
+
+def _cache_findings(info: Info) -> list[Finding]:
     policy = info.get("maxmemory_policy", "")
     if policy == "noeviction" and info.get("maxmemory", "0") != "0":
-        findings.append(
-            Finding(
-                False,
-                "full memory makes it refuse writes (maxmemory-policy noeviction)",
-                "Set maxmemory-policy to allkeys-lru: everything in it can be fetched again.",
-            )
-        )
-    else:
-        findings.append(Finding(True, f"maxmemory-policy {policy or 'unknown'}"))
-    return findings
+        what = "full memory makes it refuse writes (maxmemory-policy noeviction)"
+        remedy = "Set maxmemory-policy to allkeys-lru: everything in it can be fetched again."
+        return [Finding(False, what, remedy)]
+    return [Finding(True, f"maxmemory-policy {policy or 'unknown'}")]
 
 
 async def check_log(url: str) -> list[Finding]:
-    """Whether the Redis at `url` may hold what was acknowledged: it neither evicts nor forgets."""
-    info, findings = await _redis_info(url)
-    if info is None:
-        return findings
+    """Whether the Redis at `url` may hold what was acknowledged: it neither evicts nor forgets.
+
+    Of a cluster every primary is asked.
+    """
+    infos, findings = await _redis_infos(url)
+    return findings + _of_all(infos, _log_findings)
+
+
+def _log_findings(info: Info) -> list[Finding]:
     policy = info.get("maxmemory_policy", "unknown")
-    findings.append(
-        Finding(
-            policy == "noeviction",
-            f"maxmemory-policy {policy}",
-            "" if policy == "noeviction" else "Set maxmemory-policy to noeviction.",
-        )
-    )
+    remedy = "" if policy == "noeviction" else "Set maxmemory-policy to noeviction."
+    findings = [Finding(policy == "noeviction", f"maxmemory-policy {policy}", remedy)]
     appends = info.get("aof_enabled") == "1"
     findings.append(
         Finding(
@@ -87,6 +84,17 @@ async def check_log(url: str) -> list[Finding]:
     if info.get("role", "master") != "master":
         findings.append(Finding(False, "it is a replica", "Give the address of the primary."))
     return findings
+
+
+def _of_all(infos: dict[str, Info], judge: Callable[[Info], list[Finding]]) -> list[Finding]:
+    """Return what is found of each server: once where all are alike, else with its address."""
+    found = {name: judge(info) for name, info in infos.items()}
+    shown: dict[Finding, None] = {}  # in order, each once
+    for name, ones in found.items():
+        for one in ones:
+            alike = all(one in others for others in found.values())
+            shown[one if alike else replace(one, what=f"{one.what} ({name})")] = None
+    return list(shown)
 
 
 async def check_store(url: str) -> list[Finding]:
@@ -110,26 +118,32 @@ def sqlite_path(url: str) -> Path:
     return Path(unquote(url.removeprefix("sqlite:///")))
 
 
-async def _redis_info(url: str) -> tuple[Info | None, list[Finding]]:
+async def _redis_infos(url: str) -> tuple[dict[str, Info], list[Finding]]:
+    """Return what the server, or each primary of a cluster, says of itself, and first findings."""
     try:
         client = open_redis(url, timeout_s=CHECK_S)
     except ValueError as error:
-        return None, [Finding(False, str(error), "Write redis://HOST:PORT/0.")]
+        return {}, [Finding(False, str(error), "Write redis://HOST:PORT/0.")]
     try:
         await client.call("EXISTS", "doc_text:")
-        info = _parsed(await client.call("INFO"))
+        infos = {name: _parsed(reply) for name, reply in (await client.all_facts()).items()}
     except StorageError as fault:
         remedy = REMEDIES.get(fault.kind, "Look into its log.")
-        return None, [Finding(False, f"{fault.kind}: {fault.detail}", remedy)]
+        return {}, [Finding(False, f"{fault.kind}: {fault.detail}", remedy)]
     finally:
         await client.aclose()
-    version = info.get("redis_version", "0")
-    recent = tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= OLDEST_REDIS
-    remedy = "" if recent else "Use Redis 6.0 or later, or Valkey."
-    findings = [Finding(True, "answers"), Finding(recent, f"version {version}", remedy)]
-    if info.get("cluster_enabled") == "1" and not client.cluster:
-        findings.append(Finding(False, "it is one node of a cluster", REMEDIES["moved"]))
-    return info, findings
+
+    def judge(info: Info) -> list[Finding]:
+        version = info.get("redis_version", "0")
+        parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+        recent = parts >= OLDEST_REDIS
+        remedy = "" if recent else "Use Redis 6.0 or later, or Valkey."
+        findings = [Finding(True, "answers"), Finding(recent, f"version {version}", remedy)]
+        if info.get("cluster_enabled") == "1" and not client.cluster:
+            findings.append(Finding(False, "it is one node of a cluster", REMEDIES["moved"]))
+        return findings
+
+    return infos, _of_all(infos, judge)
 
 
 def _parsed(reply: object) -> Info:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -134,6 +134,35 @@ class RedisClient:
             return None
         await self._guarded(self._client.initialize, 0)
         return sorted((node.host, int(node.port)) for node in self._client.get_primaries())
+
+    async def facts(self, section: str, key: str) -> dict[str, Any]:
+        """A section of INFO of the server that holds `key`: in a cluster its slot's primary."""
+
+        client: Any = self._client
+
+        async def send() -> Any:  # noqa: ANN401 - redis-py reads it into a dict
+            if not self.cluster:
+                return await client.execute_command("INFO", section)
+            await client.initialize()
+            node = client.get_node_from_key(key)
+            return await client.execute_command("INFO", section, target_nodes=node)
+
+        return cast("dict[str, Any]", await self._guarded(send, 0))
+
+    async def all_facts(self) -> dict[str, dict[str, Any]]:
+        """INFO of the server, or of every primary of a cluster, by address."""
+
+        client: Any = self._client
+
+        async def send() -> dict[str, dict[str, Any]]:
+            if not self.cluster:
+                return {"": await client.execute_command("INFO")}
+            await client.initialize()
+            nodes = client.get_primaries()
+            replies = [await client.execute_command("INFO", target_nodes=one) for one in nodes]
+            return {one.name: reply for one, reply in zip(nodes, replies, strict=True)}
+
+        return await self._guarded(send, 0)
 
     async def aclose(self) -> None:
         """Close all connections."""

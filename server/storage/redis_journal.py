@@ -156,10 +156,8 @@ class RedisJournal:
         self._grouped = True
 
     async def _server(self) -> str:
-        """Return the run id of the server; in a cluster, where there are several, nothing."""
-        if self._client.cluster:
-            return ""
-        return str(cast("Any", await self._client.call("INFO", "server"))["run_id"])
+        """Return the run id of the server; in a cluster, of the one that holds the stream."""
+        return str((await self._client.facts("server", self._key))["run_id"])
 
     async def _await_write(self) -> None:
         """Wait until the server has handed what it took to its operating system.
@@ -167,11 +165,9 @@ class RedisJournal:
         While a sync runs in the background, `appendfsync everysec` answers up to two seconds
         before it writes; a crash of the server in that time would lose what it answered.
         """
-        if self._client.cluster:
-            return
         deadline = self._clock() + WRITE_S
         while True:
-            facts = cast("Any", await self._client.call("INFO", "persistence"))
+            facts = await self._client.facts("persistence", self._key)
             if not int(facts.get("aof_buffer_length", 0)):
                 return
             if self._clock() > deadline:

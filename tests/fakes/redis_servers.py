@@ -17,6 +17,7 @@ import pytest
 import redis
 
 START_S = 10.0
+JOIN_S = 30.0
 HIGHEST_PORT = 55_535
 PATIENT_S = 20.0
 """Longest wait of clients whose own limit is not the test's matter: the machine may be busy."""
@@ -117,3 +118,29 @@ class RedisServer:
             if raw:
                 client.response_callbacks.clear()
             return client.execute_command(*command)
+
+
+SLOTS = 16_384
+LOG_OF_A_CLUSTER = ("--cluster-enabled", "yes", "--appendonly", "yes")
+LOG_OF_A_CLUSTER += ("--maxmemory-policy", "noeviction")
+"""Options of a node that may hold what was acknowledged."""
+
+
+def join(nodes: list[RedisServer]) -> str:
+    """Make a cluster of servers started with `--cluster-enabled yes`; its URL once it works."""
+    bounds = [SLOTS * number // len(nodes) for number in range(len(nodes) + 1)]
+    for node, first, past in zip(nodes, bounds, bounds[1:], strict=False):
+        node.run("CLUSTER", "ADDSLOTSRANGE", first, past - 1)
+        nodes[0].run("CLUSTER", "MEET", "127.0.0.1", node.port)
+    deadline = time.monotonic() + JOIN_S
+    while not all(_has_joined(node, len(nodes)) for node in nodes):
+        if time.monotonic() > deadline:
+            pytest.fail("the nodes of a Redis cluster did not find each other")
+        time.sleep(0.02)
+    return f"redis+cluster://127.0.0.1:{nodes[0].port}"
+
+
+def _has_joined(node: RedisServer, number: int) -> bool:
+    said = node.run("CLUSTER", "INFO", raw=True)
+    assert isinstance(said, bytes)
+    return b"cluster_state:ok" in said and f"cluster_known_nodes:{number}".encode() in said

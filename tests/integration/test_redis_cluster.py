@@ -1,18 +1,20 @@
-"""Everything that is kept in Redis, in a real cluster of two."""
+"""Everything that is kept in Redis, in a real cluster of three."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
-import pytest
-from redis_servers import PATIENT_S
+from redis.crc import key_slot
+from redis_servers import LOG_OF_A_CLUSTER, PATIENT_S, join
 
 from server.storage.blobs import RedisBlobCache
 from server.storage.checks import check_cache, check_log
+from server.storage.journal import JournalError
 from server.storage.leases import RedisLeases
 from server.storage.popularity import RedisPopularity
 from server.storage.redis_client import RedisClient
+from server.storage.redis_journal import JOURNAL_KEY, RedisJournal
 from server.storage.redis_texts import RedisTextCache
 from server.storage.redis_tracking import RedisInvalidations
 from server.storage.texts import Miss, StoredText, fingerprint
@@ -27,16 +29,15 @@ async def until(check, bound_s: float = 20.0):
         await asyncio.sleep(0.01)
 
 
-@pytest.fixture
-async def cluster_url(redis_server):
-    nodes = [redis_server("--cluster-enabled", "yes") for _ in range(2)]
-    nodes[0].run("CLUSTER", "ADDSLOTSRANGE", 0, 8000)
-    nodes[1].run("CLUSTER", "ADDSLOTSRANGE", 8001, 16383)
-    nodes[0].run("CLUSTER", "MEET", "127.0.0.1", nodes[1].port)
-    await until(
-        lambda: all(b"cluster_state:ok" in node.run("CLUSTER", "INFO", raw=True) for node in nodes)
-    )
-    return f"redis+cluster://127.0.0.1:{nodes[0].port}"
+JOURNAL_SLOT = key_slot(JOURNAL_KEY.encode())
+
+
+def slots_of(node) -> range:
+    """The slots that a node of `join` was given."""
+    [[first, last, *_]] = [
+        one for one in node.run("CLUSTER", "SLOTS", raw=True) if one[2][1] == node.port
+    ]
+    return range(first, last + 1)
 
 
 def stored(manual_id: str) -> StoredText:
@@ -84,7 +85,7 @@ async def test_invalidations_come_from_every_node(cluster_url):
     invalidations.listen(told.append)
     await invalidations.start()
     await until(lambda: invalidations.live)
-    assert len(await client.primaries()) == 2
+    assert len(await client.primaries()) == 3
     told.clear()
     for manual_id in IDS:
         await client.call("SET", f"doc_text:{manual_id}", "1")
@@ -95,7 +96,7 @@ async def test_invalidations_come_from_every_node(cluster_url):
 
 async def test_checks_read_a_cluster_and_notice_a_missing_mark(cluster_url):
     assert all(finding.ok for finding in await check_cache(cluster_url))
-    assert [finding.ok for finding in await check_log(cluster_url)] == [True, True, True, False]
+    assert [finding.ok for finding in await check_log(cluster_url)] == [True] * 4
     [finding, *_] = await check_cache(cluster_url.replace("+cluster", ""))
     assert not finding.ok
     assert "redis+cluster://" in finding.remedy
@@ -112,4 +113,44 @@ async def test_f61_a_cluster_addressed_as_one_server_is_only_a_cache_that_misses
     assert not all(written)
     assert all(one == stored(i) or isinstance(one, Miss) for i, one in zip(IDS, found, strict=True))
     assert set(faults) == {"moved"}
+    await client.aclose()
+
+
+async def test_a_log_is_unfit_when_one_node_of_its_cluster_is(cluster_url, shared_cluster):
+    odd = shared_cluster[1]
+    odd.run("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        [finding] = [one for one in await check_log(cluster_url) if not one.ok]
+        assert f"127.0.0.1:{odd.port}" in finding.what
+        client = RedisClient(cluster_url)
+        assert "noeviction" in await RedisJournal(client).unfit()
+        await client.aclose()
+    finally:
+        odd.run("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+async def test_a_journal_notices_that_the_node_of_its_stream_is_another(redis_server):
+    nodes = [redis_server(*LOG_OF_A_CLUSTER) for _ in range(3)]
+    url = join(nodes)
+    [holder] = [node for node in nodes if JOURNAL_SLOT in slots_of(node)]
+    gaps = []
+    client = RedisClient(url, timeout_s=PATIENT_S)
+    journal = RedisJournal(client, on_gap=lambda: gaps.append(1))
+    assert await journal.unfit() is None
+    await journal.append([b"one"])
+    holder.kill()
+    for file in holder.folder.glob("appendonlydir/*"):
+        file.unlink()  # what it acknowledged is gone with its disk
+    holder.start()
+    await until(lambda: b"cluster_state:ok" in holder.run("CLUSTER", "INFO", raw=True))
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            await journal.append([b"two"])
+            break
+        except JournalError:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    assert gaps == [1]
+    assert await journal.size() == 1
     await client.aclose()

@@ -12,7 +12,7 @@ from server.storage.redis_client import RedisClient
 from server.storage.redis_journal import RedisJournal
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def journal_of(request):
     """Makes journals over one and the same stream."""
     if request.param == "memory":
@@ -24,8 +24,11 @@ async def journal_of(request):
 
         yield remember
         return
-    start = request.getfixturevalue("redis_server")
-    url = start("--appendonly", "yes", "--maxmemory-policy", "noeviction").url
+    if request.param == "cluster":
+        url = request.getfixturevalue("cluster_url")
+    else:
+        start = request.getfixturevalue("redis_server")
+        url = start("--appendonly", "yes", "--maxmemory-policy", "noeviction").url
     clients = []
 
     def connect(**options):

@@ -1,4 +1,5 @@
-"""The log of answers and the board of the nodes: in memory and on Redis, the same."""
+"""The log of answers and the board of the nodes: in memory, on Redis and on
+a Redis Cluster, the same."""
 
 import asyncio
 import json
@@ -15,22 +16,22 @@ from server.storage.redis_response_log import PREFIX, RedisResponseLog
 from server.storage.response_log import READ_ENTRIES, Entry, LogError, MemoryResponseLog
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def log(request):
     if request.param == "memory":
         yield MemoryResponseLog()
         return
-    client = RedisClient(request.getfixturevalue("redis_url"), timeout_s=PATIENT_S)
+    client = RedisClient(request.getfixturevalue(f"{request.param}_url"), timeout_s=PATIENT_S)
     yield RedisResponseLog(client)
     await client.aclose()
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def fleet(request):
     if request.param == "memory":
         yield MemoryFleet()
         return
-    url = request.getfixturevalue("redis_url")
+    url = request.getfixturevalue(f"{request.param}_url")
     client, listener = (
         RedisClient(url, timeout_s=PATIENT_S),
         RedisClient(url, max_connections=1, timeout_s=PATIENT_S),
