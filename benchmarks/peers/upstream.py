@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import re
 import time
+from os import write
 from typing import cast
 
 import httptools
@@ -72,7 +72,7 @@ def _usage(tokens: int) -> bytes:
 
 
 class Wheel:
-    """Calls what is in a slot once a period, at the same place of every period.
+    """Has what is in a slot say a token once a period, at the same place of every period.
 
     With `even`, a new entry goes where the fewest are, so that no two are due at once if it can be
     helped; otherwise to the slot of the moment, so that it is due a whole period from now.
@@ -88,7 +88,7 @@ class Wheel:
         self._started = time.monotonic()
 
     def add(self, answer: Answer) -> None:
-        """Have `answer.tick` called from its next turn on."""
+        """Have `answer.say` called from its next turn on."""
         if self._even:
             slot = min(self._slots, key=len)
         else:
@@ -101,10 +101,11 @@ class Wheel:
         while True:
             now = time.monotonic()
             while self._started + self._turn * self._slot_s <= now:
-                slot = self._slots[self._turn % len(self._slots)]
+                period, place = divmod(self._turn, len(self._slots))
+                chunk = TOKEN_CHUNKS[period % len(TOKEN_CHUNKS)]
                 self._turn += 1
-                for answer in tuple(slot):
-                    answer.tick()
+                for answer in tuple(self._slots[place]):
+                    answer.say(chunk)
             await asyncio.sleep(self._started + self._turn * self._slot_s - time.monotonic())
 
 
@@ -114,6 +115,7 @@ class Answer(asyncio.Protocol):
     def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
         self._left = 0
+        self._has_unsent = False
         self._body = b""
         self.slot: dict[Answer, None] = {}
 
@@ -153,39 +155,49 @@ class Answer(asyncio.Protocol):
         wants_usage = (question.get("stream_options") or {}).get("include_usage")
         self._end = STOP + (_usage(self._left) if wants_usage else b"") + DONE
         self._transport.write(_HEAD + ROLE)
+        self._has_unsent = True
         self._wheel.add(self)
-        self.tick()
+        self.say(TOKEN_CHUNKS[-1])
 
     def _send_json(self, value: object) -> None:
         body = json.dumps(value).encode()
         head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
         self._transport.write(f"{head}{len(body)}\r\n\r\n".encode() + body)
 
-    def tick(self) -> None:
+    def say(self, chunk: bytes) -> None:
         """Write the next token, and after the last one the end."""
+        if self._has_unsent:
+            self._write_behind(chunk)
+        else:
+            self._write(chunk)
         self._left -= 1
-        self._write(TOKEN_CHUNKS[self._left % len(TOKEN_CHUNKS)])
         if not self._left:
             self.slot.pop(self, None)
             self._transport.write(self._end)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, chunk: bytes) -> None:
         # Straight to the socket: a transport's own bookkeeping costs as much as the call itself.
-        unsent = self._transport.get_write_buffer_size()
-        if unsent:
-            if unsent > MAX_UNSENT_BYTES:
-                self._transport.abort()
-            self._transport.write(data)
-            return
         try:
-            sent = os.write(self._file, data)
+            sent = write(self._file, chunk)
         except BlockingIOError:
             sent = 0
         except OSError:
             self._transport.abort()
             return
-        if sent < len(data):
-            self._transport.write(data[sent:])
+        if sent < len(chunk):
+            self._transport.write(chunk[sent:])
+            self._has_unsent = True
+
+    def _write_behind(self, chunk: bytes) -> None:
+        """Write after what the transport has not got rid of yet, if there still is any."""
+        unsent = self._transport.get_write_buffer_size()
+        if not unsent:
+            self._has_unsent = False
+            self._write(chunk)
+            return
+        self._transport.write(chunk)
+        if unsent > MAX_UNSENT_BYTES:
+            self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Leave the wheel."""
