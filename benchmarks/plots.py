@@ -24,6 +24,7 @@ from benchmarks.tables import show
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#000000")
 MARKS = "osD^vPX*"
 GREY = "#8C8C8C"
+MAX_TICKS = 8
 STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -43,7 +44,7 @@ def draw(result: Result, plot: Bars | Lines, path: Path) -> None:
         rows = [row for row in result.rows if row.group.startswith(plot.groups)]
         if isinstance(plot, Bars):
             count = draw_bars(axes, result, plot, rows, measure)
-            figure.set_size_inches(8, 1.3 + 0.3 * count)
+            figure.set_size_inches(8, 1.3 + 0.27 * count)
         else:
             draw_lines(axes, result, plot, rows, measure)
         title = ": ".join(part for part in (result.title, plot.groups) if part)
@@ -68,8 +69,8 @@ def colours(rows: Sequence[Row]) -> dict[str, str]:
 def draw_bars(
     axes: Axes, result: Result, plot: Bars, rows: Sequence[Row], measure: Measure
 ) -> float:
-    """Draw a bar a row, groups apart; returns how many bars' heights that takes."""
-    shades, places = colours(rows), bar_places(rows)
+    """Draw a bar a row, groups under their names; returns how many bars' heights that takes."""
+    shades, places = colours(rows), bar_places(axes, result, plot, rows)
     least, most = 0.0, 0.0
     for at, row in zip(places, rows, strict=True):
         cell = row.cells.get(measure.key, Cell())
@@ -81,7 +82,7 @@ def draw_bars(
             error = [[spread.median - spread.min], [spread.max - spread.median]]
             axes.barh(
                 at, spread.median, 0.8, color=shades[row.label], hatch=hatch, edgecolor="white",
-                xerr=error, ecolor="#333333", capsize=2,
+                xerr=error if spread.min < spread.max else None, ecolor="#333333", capsize=2,
             )  # fmt: skip
         ratio = result.ratio(row, measure.key)
         text = show(spread.median) if spread else "refused" if cell.refused else "-"
@@ -90,7 +91,7 @@ def draw_bars(
         axes.annotate(
             text, (end, at), (5, 0), (across, "data"), "offset points", va="center", fontsize=8.5
         )  # fmt: skip
-    axes.set_yticks(places, [bar_name(result, row) for row in rows])
+    axes.set_yticks(places, [row.label for row in rows])
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(axis_label(measure))
@@ -102,18 +103,21 @@ def draw_bars(
     return places[-1] + 1
 
 
-def bar_name(result: Result, row: Row) -> str:
-    """Return what stands beside a bar."""
-    where = f"{show(row.x)} {result.x}" if row.x is not None else ""
-    return ", ".join(part for part in (row.group, where, row.label) if part)
-
-
-def bar_places(rows: Sequence[Row]) -> list[float]:
-    """Return where each bar is, with a gap between groups and between x."""
-    at, places = 0.0, []
-    for before, row in zip([None, *rows], rows, strict=False):
-        if before is not None:
-            at += 1 if (before.group, before.x) == (row.group, row.x) else 1.6
+def bar_places(axes: Axes, result: Result, plot: Bars, rows: Sequence[Row]) -> list[float]:
+    """Return where each bar is; write the name of each group and x above its bars."""
+    places: list[float] = []
+    at, before = -1.0, ""
+    for row in rows:
+        where = f"{show(row.x)} {result.x}" if row.x is not None else ""
+        group = row.group.removeprefix(plot.groups).lstrip(": ")
+        name = ", ".join(part for part in (group, where) if part)
+        at += 1
+        if name != before:
+            before = name
+            at += 0.3 if places else 0
+            style: Any = {"va": "center", "fontsize": 9, "fontweight": "bold"}
+            axes.text(0.005, at, name, transform=axes.get_yaxis_transform(), **style)
+            at += 1
         places.append(at)
     return places
 
@@ -145,6 +149,9 @@ def draw_lines(
         axes.plot(xs, medians, style, marker=MARKS[at % len(MARKS)], color=colour, label=name)
         axes.fill_between(xs, least, most, color=colour, alpha=0.18, linewidth=0)
     scale(axes, log_x=plot.log_x, log_y=plot.log_y)
+    measured = sorted({row.x for row in found if row.x is not None})
+    if plot.log_x and len(measured) <= MAX_TICKS:
+        axes.set_xticks(measured)
     if not plot.log_y:
         axes.set_ylim(bottom=0)
     if plot.limit is not None:
@@ -160,7 +167,8 @@ def scale(axes: Axes, *, log_x: bool = False, log_y: bool = False) -> None:
     for axis, wanted, log in ((axes.xaxis, True, log_x), (axes.yaxis, log_y, log_y)):
         if log:
             (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            crowded = axis is axes.xaxis  # numbers side by side, and wide ones
+            axis.set_major_locator(LogLocator(subs=(1,) if crowded else (1, 2, 5), numticks=12))
             axis.set_minor_formatter(NullFormatter())
         if wanted:
-            axis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))

@@ -10,7 +10,7 @@ import msgspec
 from benchmarks.conditions import Conditions
 from benchmarks.results import Bars, Lines, Result, read
 from benchmarks.suite import SUITE
-from benchmarks.tables import columns, lines, notes, summary
+from benchmarks.tables import MISSED, columns, lines, notes, summary
 
 Draw = Callable[[Result, Bars | Lines, Path], None]
 
@@ -94,12 +94,18 @@ def same_machine(conditions: Conditions) -> tuple[object, ...]:
 def summarised(results: Sequence[Result]) -> list[str]:
     """Return the summary: a line a figure."""
     found = [
-        [f"[{result.name}](#{result.name})", figure.text, *summary(result, figure)]
+        [f"[{result.name}](#{result.name})", figure.text, *emphasised(summary(result, figure))]
         for result in results
         for figure in result.figures
     ]
     heads = ["benchmark", "figure", "measured", "ratio", "goal", "held"]
     return ["## Summary", table(heads, found)] if found else []
+
+
+def emphasised(line: Sequence[str]) -> list[str]:
+    """Return a line of the summary in which a goal that was missed is bold."""
+    *rest, verdict = line
+    return [*rest, f"**{verdict}**" if verdict == MISSED else verdict]
 
 
 def problems(results: Sequence[Result], outcomes: Sequence[Outcome]) -> list[str]:

@@ -16,6 +16,7 @@ WIDTH = 150
 
 
 NOTE_WIDTH = 24
+HELD, MISSED = "held", "NOT held"
 
 
 def publish(result: Result, folder: Path = RESULTS) -> Path:
@@ -133,7 +134,7 @@ def summary(result: Result, figure: Figure) -> tuple[str, str, str, str]:
     if not figure.ratio and cell.spread:
         judged = cell.spread.median
     held = None if judged is None else figure.held(judged)
-    verdict = {True: "held", False: "NOT held", None: ""}[held]
+    verdict = {True: HELD, False: MISSED, None: ""}[held]
     if judged is None:
         verdict = cell.refused or "not measured"
     against = result.baseline_of(row.group, row.x)

@@ -111,7 +111,7 @@ def test_the_report_reads_from_the_machine_to_the_sections(tmp_path):
         "## markers", "## search", "## zebra",
     )]  # fmt: skip
     assert places == sorted(places)
-    figure = "time | 5.50 (5-6) ms | 0.500x of other | at most 0.400x | NOT held |"
+    figure = "time | 5.50 (5-6) ms | 0.500x of other | at most 0.400x | **NOT held** |"
     assert f"| [markers](#markers) | {figure}" in text
     assert "* **outage**: exit status 1: boom" in text
     assert "* markers, gone at 1 streams: cannot be installed" in text
