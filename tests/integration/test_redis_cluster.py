@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from nodes import Nodes
+from reader import Reader
 from redis.crc import key_slot
 from redis_servers import LOG_OF_A_CLUSTER, PATIENT_S, join
 
@@ -12,11 +14,16 @@ from server.storage.blobs import RedisBlobCache
 from server.storage.checks import check_cache, check_log
 from server.storage.journal import JournalError
 from server.storage.leases import RedisLeases
+from server.storage.once import RedisOnce
 from server.storage.popularity import RedisPopularity
+from server.storage.rate_limits import Rate, RedisRateLimits
 from server.storage.redis_client import RedisClient
+from server.storage.redis_cooling import RedisCooling
 from server.storage.redis_journal import JOURNAL_KEY, RedisJournal
 from server.storage.redis_texts import RedisTextCache
 from server.storage.redis_tracking import RedisInvalidations
+from server.storage.shared_lists import RedisList
+from server.storage.spend_book import RedisSpendBook
 from server.storage.texts import Miss, StoredText, fingerprint
 
 IDS = [f"manual-{n}" for n in range(12)]
@@ -154,3 +161,41 @@ async def test_a_journal_notices_that_the_node_of_its_stream_is_another(redis_se
     assert gaps == [1]
     assert await journal.size() == 1
     await client.aclose()
+
+
+async def test_what_a_fleet_counts_together_is_counted_over_all_nodes(cluster_url):
+    faults = []
+    client = RedisClient(cluster_url, on_fault=faults.append, timeout_s=PATIENT_S)
+    limits = RedisRateLimits(client, time.time, longest_wait_s=PATIENT_S)
+    verdict = await limits.take([Rate(f"tenant:{n}", 60 + n) for n in range(6)])
+    assert (verdict.rate.per_minute, verdict.remaining) == (60, 59)
+    assert [await RedisSpendBook(client).add("all", 20_000, 5) for _ in range(2)] == [5, 10]
+    assert [await RedisOnce(client).take("ticket", ttl_s=60) for _ in range(2)] == [True, False]
+    cooling = RedisCooling(client)
+    await cooling.cool("gemini", 60)
+    assert set(await RedisCooling(client).left(["gemini", "openai", "other"])) == {"gemini"}
+    revoked = RedisList(client)
+    assert await revoked.add("sub:ada")
+    assert await revoked.read() == {"sub:ada"}
+    assert faults == []
+    await limits.aclose()
+    await client.aclose()
+
+
+async def test_another_node_takes_an_answer_over_whose_log_is_in_a_cluster(
+    shared_cluster, cluster_url, tmp_path
+):
+    script = [{"text": "First "}, {"tokens": 80, "rate_per_s": 20}]
+    port = shared_cluster[0].port
+    urls = {"log_url": cluster_url, "cache_url": cluster_url}
+    with Nodes(tmp_path, port, script=script, **urls) as fleet:
+        reader = Reader("Who goes on?")
+        reading = asyncio.create_task(reader.read(fleet.urls))
+        await reader.until_text()
+        fleet.proxies[0].reset_all()  # read on at the other node, from the log
+        await reader.until(lambda event: event["type"] == "response.output_text.delta")
+        fleet.nodes[0].kill()  # its writer
+        await reading
+    assert reader.cuts >= 1
+    assert reader.epoch == 2
+    assert reader.final["status"] == "completed"
