@@ -126,7 +126,7 @@ async def _undisturbed(started: Rig, streams: int, plan: Plan) -> Times | Refuse
     """Ask until others leave the cores to us, a few times at most."""
     for _ in range(TRIES):
         # Few answers at once say little each: there are more of them.
-        times = await ask_all(started, streams, max(plan.answers, 30 // streams))
+        times = await ask_all(started, streams, max(plan.answers, 60 // streams))
         if times.others_share <= plan.others:
             return times
     return refused(f"others took {times.others_share:.0%} of a core")

@@ -41,7 +41,7 @@ from benchmarks.streams.ramp import (
     largest,
 )
 from benchmarks.streams.reader import Reader
-from benchmarks.streams.rig import SERVER_CORE, Rig, be_the_reader, rig
+from benchmarks.streams.rig import READER_CORE, SERVER_CORE, Rig, be_the_reader, rig
 from benchmarks.tables import publish
 
 NAP_S = 0.001
@@ -59,9 +59,15 @@ class Stalls:
         self.worst_ms: dict[int, float] = {}
 
     def look(self, streams: int) -> None:
-        """Note the upper bound of the worst lateness since the last look."""
-        with urllib.request.urlopen(self._url, timeout=30) as reply:
-            text = reply.read().decode()
+        """Note the upper bound of the worst lateness since the last look.
+
+        A server too busy to tell is asked again at the next step.
+        """
+        try:
+            with urllib.request.urlopen(self._url, timeout=5) as reply:
+                text = reply.read().decode()
+        except OSError:
+            return
         found = re.findall(r'event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', text)
         now = {float(bound): float(count) for bound, count in found}
         grown = {bound: count - self._before.get(bound, 0) for bound, count in now.items()}
@@ -95,7 +101,7 @@ async def _climb(started: Rig, reader: Reader, pace: Pace) -> tuple[list[Step], 
         connect=lambda progress: started.connect(reader, progress),
         server_cpu_s=started.server.cpu_s,
         reader_cpu_s=started.reader_cpu_s,
-        core_cpu_s=lambda: core_busy_s(SERVER_CORE),
+        cores_cpu_s=lambda: core_busy_s(SERVER_CORE) + core_busy_s(READER_CORE),
         rate_per_s=RATE_PER_S,
         pace=pace,
         first=started.candidate.first,
@@ -149,7 +155,7 @@ def _most(steps: list[Step], limit_ms: float) -> float | Refused:
         held = f"{best.streams} held, then " if best else ""
         return refused(f"{held}the reader's core was over {MAX_CORE_SHARE:.0%} busy")
     if looks and all(step.is_disturbed for step in looks):
-        return refused(f"others took {looks[-1].others_share:.0%} of the server's core")
+        return refused(f"others took {looks[-1].others_share:.0%} of the two cores")
     if best is None:
         return refused(f"not even {steps[0].streams}: {_why(looks[-1])}")
     return float(best.streams)

@@ -24,7 +24,7 @@ MIN_WHOLE = 0.98
 """The part of the due tokens that must have come in a window; less is falling behind."""
 
 MAX_OTHERS_SHARE = 0.15
-"""More than this of the server's core for somebody else: the step tells nothing, look again."""
+"""More than this of a core for somebody else, on both together: look again."""
 
 OTHERS_HELP = "part of a core that others may use before a look is not believed"
 
@@ -46,7 +46,7 @@ MAX_STREAMS = 20_000
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How long and how finely to look. `settle_s` after an addition is left out; `others` is what
-    part of the server's core others may use."""
+    part of a core others may use, on both together."""
 
     settle_s: float = 1.0
     window_s: float = 3.0
@@ -57,7 +57,7 @@ class Pace:
 @dataclass(frozen=True, slots=True)
 class Step:
     """What was seen with a number of streams. Shares are of one core; `whole` of the due tokens.
-    `is_disturbed` when others took the server's core."""
+    `is_disturbed` when others used the two cores."""
 
     streams: int
     p50_ms: float
@@ -86,14 +86,14 @@ class Ramp:
     """Adds streams and looks. `connect` begins one stream and returns it once it is connected.
 
     `server_cpu_s` and `reader_cpu_s` tell what was computed so far on the two cores for us,
-    `core_cpu_s` what on the server's core for anybody. `spins` says
-    that the server computes without end, so that its processor time tells nothing.
+    `cores_cpu_s` what for anybody. `spins` says that the server computes without end, so that its
+    processor time tells nothing.
     """
 
     connect: Callable[[Progress], Awaitable[Stream]]
     server_cpu_s: Callable[[], float]
     reader_cpu_s: Callable[[], float]
-    core_cpu_s: Callable[[], float]
+    cores_cpu_s: Callable[[], float]
     rate_per_s: float
     pace: Pace
     first: int
@@ -119,7 +119,8 @@ class Ramp:
                 # Once may be the machine's fault: look again at the same number.
                 if not step.holds(limits[0]) and tries < (MAX_TRIES if step.is_disturbed else 2):
                     continue
-                while limits and not step.holds(limits[0]):
+                looks = [one for one in self.steps if one.streams == step.streams]
+                while limits and not any(look.holds(limits[0]) for look in looks):
                     limits.pop(0)
                 number, tries = self._next(step), 0
         finally:
@@ -151,7 +152,8 @@ class Ramp:
         before = self._clocks()
         await asyncio.sleep(self.pace.window_s)
         spent = [now - then for now, then in zip(self._clocks(), before, strict=True)]
-        took_s, server, reader, core = spent
+        took_s, server, reader, cores = spent
+        others = max(0.0, cores - server - reader) / took_s
         seen = take_lateness(self.streams)
         due = len(self.streams) * self.rate_per_s * took_s
         return Step(
@@ -161,15 +163,15 @@ class Ramp:
             whole=seen.tokens / due if seen and due else 0.0,
             server_share=server / took_s,
             reader_share=reader / took_s,
-            others_share=max(0.0, core - server) / took_s,
+            others_share=others,
             token_us=server / seen.tokens * 1e6 if seen else float("inf"),
             reads_per_s=seen.reads / took_s if seen else 0.0,
             faults=dict(progress.faults),
-            is_disturbed=(core - server) / took_s > self.pace.others,
+            is_disturbed=others > self.pace.others,
         )
 
     def _clocks(self) -> tuple[float, ...]:
-        return time.perf_counter(), self.server_cpu_s(), self.reader_cpu_s(), self.core_cpu_s()
+        return time.perf_counter(), self.server_cpu_s(), self.reader_cpu_s(), self.cores_cpu_s()
 
     def _next(self, step: Step) -> int:
         small = max(step.streams + 1, round(step.streams * (1 + self.pace.growth)))

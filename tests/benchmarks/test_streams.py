@@ -224,7 +224,7 @@ async def test_a_ramp_goes_up_to_its_end():
             connect=connect,
             server_cpu_s=lambda: 0.0,
             reader_cpu_s=lambda: 0.0,
-            core_cpu_s=lambda: 0.0,
+            cores_cpu_s=lambda: 0.0,
             rate_per_s=1.0,  # so little is due that any machine keeps up with it
             pace=Pace(settle_s=0.05, window_s=0.1),
             first=2,
