@@ -43,7 +43,7 @@ name = "Manual"
 brand = "Brand"
 manual = {{ url = "{url}" }}
 """
-WORDS_A_LINE, LINES_A_PAGE = 12, 38
+WORDS_A_TITLE, WORDS_A_LINE, LINES_A_PAGE = 4, 12, 38
 SERVER_CORE, OTHER_CORE = 0, 1
 PYPDF, COLD, RESTARTED, WARM = (
     "pypdf at every question", "cold", "after a restart, text in Redis", "warm",
@@ -57,10 +57,11 @@ def write_manual(path: Path, pages: int) -> None:
     dice = random.Random(pages)
     canvas = Canvas(str(path), pagesize=A4, invariant=True)
     for page in range(1, pages + 1):
+        title = f"{page} {' '.join(dice.choices(words, k=WORDS_A_TITLE))}"
         canvas.bookmarkPage(f"p{page}")
-        canvas.addOutlineEntry(f"Section {page}", f"p{page}")
+        canvas.addOutlineEntry(title, f"p{page}")
         text = canvas.beginText(50, 800)
-        text.textLine(f"Section {page}")
+        text.textLine(title)
         for _ in range(LINES_A_PAGE):
             text.textLine(" ".join(dice.choices(words, k=WORDS_A_LINE)))
         canvas.drawText(text)

@@ -40,6 +40,9 @@ MAX_TERM_CHARS = 64
 MAX_WORD_PARTS = 8
 """Longer runs (encoded data, damaged text) are cut here so that every term stays short."""
 
+MAX_JOINED_CHARS = 5
+"""Longer words are not often written as one with their neighbours."""
+
 _PIECE = rf"[^\W_]{{1,{MAX_TERM_CHARS}}}"
 _WORD = re.compile(rf"{_PIECE}(?:[-_.'’/]{_PIECE}){{0,{MAX_WORD_PARTS - 1}}}")
 _PART = re.compile(r"[^\W_]+")
@@ -58,13 +61,14 @@ def terms(text: str) -> list[str]:
     """
     found: list[str] = []
     previous = ""
-    for match in _WORD.finditer(fold(text)):
-        word = match.group()
-        made = _word_terms(word)
-        found += made
+    for word in _WORD.findall(fold(text)):
+        found += _word_terms(word)
+        if len(word) > MAX_JOINED_CHARS or not word.isascii():
+            previous = ""
+            continue
         if previous and _joins(previous, word):
             found.append(previous + word)
-        previous = word if len(word) <= 5 and word.isascii() and word.isalnum() else ""
+        previous = word if word.isalnum() else ""
     return found
 
 
@@ -78,8 +82,6 @@ def fold(text: str) -> str:
 
 def _joins(previous: str, word: str) -> bool:
     """Whether two short neighbours are often written as one: `HDMI 1`, `5 GHz`."""
-    if len(word) > 5 or not word.isascii():
-        return False
     if previous.isdigit():
         return word.isalpha() and len(word) <= 3 and word not in STOP_WORDS
     return word.isdigit() and previous.isalpha() and previous not in STOP_WORDS

@@ -156,7 +156,11 @@ def is_listing(text: str, lines: Sequence[Line]) -> bool:
     leaders = sum(1 for line in words if _LEADER.search(line))
     if leaders >= 3 and leaders >= 0.3 * len(words):
         return True
-    numbers = [int(found.group(1)) for line in words if (found := _ENDS_IN_NUMBER.search(line))]
+    numbers = [
+        int(found.group(1))
+        for line in words
+        if line[-1].isdecimal() and (found := _ENDS_IN_NUMBER.search(line))
+    ]
     titled = any(LISTING_TITLE.match(normal(line)) for line in words[:3])
     if titled and len(numbers) >= 0.4 * len(words) and len(numbers) >= 4:
         return True

@@ -181,8 +181,9 @@ class ManualIndex:
 
     def _ids(self, text: str) -> list[int]:
         """Return the numbers of a text's terms; new terms get the next ones."""
-        ids = [self._vocabulary.setdefault(term, len(self._vocabulary)) for term in terms(text)]
-        while len(self._postings) < len(self._vocabulary):
+        known = self._vocabulary
+        ids = [known.setdefault(term, len(known)) for term in terms(text)]
+        while len(self._postings) < len(known):
             self._postings.append((array("I"), array("H")))
         return ids
 
