@@ -67,6 +67,11 @@ class Extractor:
         self._endings: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
 
+    def expect(self) -> None:
+        """Have a child started, unless one waits: a manual is on its way."""
+        if self._spare is None and not self._closing.is_set():
+            self._spare = asyncio.create_task(self._start(), name="extraction child")
+
     async def extract(self, data: bytes, kind: Kind, on_page: OnPage) -> Extracted:
         """Return the text of a manual; `on_page` is called after each page, in the event loop.
 
@@ -108,12 +113,8 @@ class Extractor:
         if child.returncode is not None:  # it died while it waited
             self._end(child)
             child = await self._start()
-        self._refill()
+        self.expect()
         return child
-
-    def _refill(self) -> None:
-        if self._spare is None and not self._closing.is_set():
-            self._spare = asyncio.create_task(self._start(), name="extraction child")
 
     async def _start(self) -> Process:
         # Keys and addresses in the environment are none of a hostile document's business.

@@ -68,6 +68,8 @@ class Loader:
             on_progress(Progress("fetching", done, total))
 
         on_bytes(0, None)  # a source may take long before its first byte
+        if not etag:
+            self._extractor.expect()  # the first child of a process starts while this is fetched
         with span("fetch", **{"server.address": urlsplit(url).hostname or ""}) as fetching:
             fetched = await self._fetcher.fetch(url, etag=etag, on_bytes=on_bytes)
             if isinstance(fetched, Fetched):

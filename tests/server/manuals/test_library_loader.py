@@ -25,6 +25,7 @@ class Site:
     def __init__(self):
         self.pages = {"/manual.txt": (b"200 OK", TEXT.encode(), b'"v1"')}
         self.asked: list[str] = []
+        self.on_ask = lambda: None
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -40,6 +41,7 @@ class Site:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         path = head.split()[1]
         self.asked.append(path)
+        self.on_ask()
         status, body, etag = self.pages.get(path, (b"404 Not Found", b"", b""))
         if etag and f"if-none-match: {etag.decode()}" in head.lower():
             status, body = b"304 Not Modified", b""
@@ -81,6 +83,15 @@ async def test_fetches_extracts_and_reports(site, loader):
     assert loaded.etag == '"v1"'
     assert Progress("fetching", len(TEXT), len(TEXT)) in heard
     assert {progress.stage for progress in heard} == {"fetching", "extracting"}
+
+
+async def test_the_child_that_extracts_starts_while_the_manual_is_fetched(site, loader):
+    started = []
+    site.on_ask = lambda: started.append(loader._extractor._spare is not None)
+    source = ManualSource(url=f"{site.url}/manual.txt")
+    assert await loader.load(source, '"v1"', ignore) == Unchanged()
+    await loader.load(source, "", ignore)
+    assert started == [False, True], "only where there will be something to extract"
 
 
 async def test_an_etag_that_holds_is_unchanged(site, loader):
