@@ -21,6 +21,7 @@ import structlog
 from server.feedback import retention
 from server.feedback.audit import Audit
 from server.feedback.retention import Expired
+from server.feedback.supervised import SupervisedTask
 from server.storage.store import Store, StoreUnavailableError
 
 log = structlog.get_logger()
@@ -74,20 +75,15 @@ class DailyRetention:
         self._wall_clock = wall_clock
         self._dice = dice
         self._on_run = on_run
-        self._on_fatal = on_fatal
-        self._task: asyncio.Task[None] | None = None
+        self._task = SupervisedTask("daily-retention", self._look, on_fatal)
 
     def start(self) -> None:
         """Start looking; call it in the running event loop."""
-        self._task = asyncio.create_task(self._look(), name="daily-retention")
-        self._task.add_done_callback(self._ended)
+        self._task.start()
 
     async def aclose(self) -> None:
         """End at once: a run that was cut off is done anew, and repeating does no harm."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        await self._task.aclose()
 
     async def step(self) -> Expired | None:
         """Run if it is due and no other node has it; None when it is not for us.
@@ -155,8 +151,3 @@ class DailyRetention:
 
     def _now_ms(self) -> int:
         return int(self._wall_clock() * 1000)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("retention_stopped", reason=repr(error))
-            self._on_fatal(f"{task.get_name()} ended: {error!r}")

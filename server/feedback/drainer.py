@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from server.feedback.parts import retry_pause_s, write_parts
+from server.feedback.supervised import SupervisedTask
 from server.storage.cancelling import cancelled
 from server.storage.journal import Journal, JournalEntry, JournalError
 from server.storage.records import AnyRow, Written, decode_row
@@ -89,21 +90,16 @@ class Drainer:
         self._wall_clock = wall_clock
         self._dice = dice
         self._on_event = on_event
-        self._on_fatal = on_fatal
-        self._task: asyncio.Task[None] | None = None
+        self._task = SupervisedTask(f"feedback-drainer-{consumer}", self._drain, on_fatal)
         self._unfinished = False
 
     def start(self) -> None:
         """Start draining; call it in the running event loop."""
-        self._task = asyncio.create_task(self._drain(), name=f"feedback-drainer-{self._consumer}")
-        self._task.add_done_callback(self._ended)
+        self._task.start()
 
     async def aclose(self) -> None:
         """End at once; what was not acknowledged is drained by another, or after a restart."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        await self._task.aclose()
 
     async def step(self) -> int:
         """Move one batch; return how many entries left the journal.
@@ -186,8 +182,3 @@ class Drainer:
                 failures = 0
                 if not moved:
                     await asyncio.sleep(self._poll_s)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("drainer_stopped", reason=repr(error))
-            self._on_fatal(f"{task.get_name()} ended: {error!r}")

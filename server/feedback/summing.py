@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
+from server.feedback.supervised import SupervisedTask
 from server.storage.cancelling import cancelled
 from server.storage.store import RowRefusedError, Store, StoreUnavailableError
 
@@ -40,20 +41,15 @@ class Summing:
         self._pause_s = pause_s
         self._wall_clock = wall_clock
         self._dice = dice
-        self._on_fatal = on_fatal
-        self._task: asyncio.Task[None] | None = None
+        self._task = SupervisedTask("feedback-summing", self._run, on_fatal)
 
     def start(self) -> None:
         """Start; call it in the running event loop."""
-        self._task = asyncio.create_task(self._run(), name="feedback-summing")
-        self._task.add_done_callback(self._ended)
+        self._task.start()
 
     async def aclose(self) -> None:
         """End at once; what was summed up stays."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        await self._task.aclose()
 
     async def _run(self) -> None:
         while not cancelled():
@@ -66,8 +62,3 @@ class Summing:
             else:
                 if spans:
                     log.info("days_summed_up", spans=spans)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("summing_stopped", reason=repr(error))
-            self._on_fatal(f"{task.get_name()} ended: {error!r}")
