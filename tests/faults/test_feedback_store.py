@@ -218,7 +218,7 @@ async def test_f8_full_disk_and_read_only(rig_of, obligations, code):
 
 async def test_f9_one_poison_row_in_a_thousand(rig_of, obligations):
     for place in (0, 1, 499, 500, 998, 999):
-        rig = rig_of()
+        rig = rig_of(deadline_s=60, commit_timeout_s=60)
         rows = [feedback() for _ in range(1000)]
         rig.store.fault = poison(rows[place].event_id)
         answers = await asyncio.gather(*(obligations.submit(rig.writer, row) for row in rows))

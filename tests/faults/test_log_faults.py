@@ -51,11 +51,11 @@ async def until_resumable(fleet, url, wanted):
             reader = Reader(f"Can number {number} be resumed, {wanted}?")
             reading = asyncio.create_task(reader.read([url]))
             await reader.until_more(1)
-            if is_resumable(reader) is wanted:
-                await reading
-                return
+            found = is_resumable(reader)
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+            if found is wanted:
+                return
             await asyncio.sleep(0.1)
 
 

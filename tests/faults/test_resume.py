@@ -136,7 +136,7 @@ async def test_f26_the_node_that_writes_is_killed(own_fleet):
 async def test_f27_f80_a_node_that_was_stopped_comes_back_and_writes_nothing_more(own_fleet):
     """A pause of the whole process, for longer than its lease."""
     fleet = await asyncio.to_thread(
-        own_fleet, script=[{"text": "First "}, {"tokens": 80, "rate_per_s": 10}]
+        own_fleet, script=[{"text": "First "}, {"tokens": 80, "rate_per_s": 20}]
     )
     zombies, others = Reader("Who was stopped?"), Reader("Who was stopped?")
     zombie_reads = asyncio.create_task(zombies.read([fleet.urls[0]]))
