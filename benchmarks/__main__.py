@@ -87,6 +87,7 @@ def run_all(chosen: Sequence[Benchmark], folder: Path, *, quick: bool) -> int:
     status = 0
     for number, benchmark in enumerate(chosen, 1):
         console.rule(f"{number} of {len(chosen)}: {benchmark.name}", align="left")
+        write_outcomes(folder, [Outcome(benchmark.name, "stopped before its end", failed=True)])
         outcome = run_one(benchmark, folder, quick=quick)
         write_outcomes(folder, [outcome])
         if outcome.problem:

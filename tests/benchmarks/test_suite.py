@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as driver
 from benchmarks.__main__ import main, run_all
 from benchmarks.report import Outcome, read_outcomes, write_outcomes, write_report
 from benchmarks.results import Bars, Lines, Measure, Result, refused, write
@@ -87,6 +88,16 @@ def test_one_that_hangs_is_ended(tmp_path):
     [outcome] = read_outcomes(tmp_path)
     assert outcome.problem.startswith("ended after")
     assert "ended by itself" in (tmp_path / "slow.log").read_text()
+
+
+def test_one_that_the_user_stops_is_told_and_the_report_written(tmp_path, monkeypatch):
+    def stopped(*args, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "run_one", stopped)
+    monkeypatch.setattr(driver, "RESULTS", tmp_path)
+    assert main(["--only", "markers"]) == driver.INTERRUPTED
+    assert "* **markers**: stopped before its end" in (tmp_path / "report.md").read_text()
 
 
 def result(name: str, **more) -> Result:
