@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import string
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marked import Parts, cut, parse, source
 
 from protocol.markers import (
     KEYWORDS,
     MAX_BODY_CHARS,
     MAX_MARKER_CHARS,
     Marker,
-    MarkerParser,
     Text,
 )
-
-Parts = list[Text | Marker]
 
 
 def parse_whole(text: str) -> Parts:
@@ -67,33 +64,6 @@ def match_marker(text: str, at: int) -> Marker | None:
     if not body or len(body) > MAX_BODY_CHARS or stop - at > MAX_MARKER_CHARS:
         return None
     return Marker(kind, body, text[at:stop])
-
-
-def parse(*chunks: str) -> Parts:
-    """Feed the chunks, close, and join neighbouring texts."""
-    parser = MarkerParser()
-    parts: Parts = []
-    for chunk in chunks:
-        parts += parser.feed(chunk)
-    return joined(parts + parser.close())
-
-
-def joined(parts: Parts) -> Parts:
-    out: Parts = []
-    for part in parts:
-        if isinstance(part, Text) and out and isinstance(out[-1], Text):
-            out[-1] = Text(out[-1].text + part.text)
-        else:
-            out.append(part)
-    return out
-
-
-def source(parts: Parts) -> str:
-    return "".join(p.text if isinstance(p, Text) else p.raw for p in parts)
-
-
-def cut(text: str, places: list[int]) -> list[str]:
-    return [text[a:b] for a, b in pairwise([0, *sorted(places), len(text)])]
 
 
 CASES: dict[str, tuple[str, Parts]] = {

@@ -7,6 +7,7 @@ import string
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marked import Parts, joined, parse, source
 
 from protocol.markers import (
     KEYWORDS,
@@ -17,31 +18,7 @@ from protocol.markers import (
     Text,
 )
 
-Parts = list[Text | Marker]
 FULL, OVER = "x" * MAX_BODY_CHARS, "x" * (MAX_BODY_CHARS + 1)
-
-
-def parse(*chunks: str) -> Parts:
-    """Feed the chunks, close, and join neighbouring texts."""
-    parser = MarkerParser()
-    parts: Parts = []
-    for chunk in chunks:
-        parts += parser.feed(chunk)
-    return joined(parts + parser.close())
-
-
-def joined(parts: Parts) -> Parts:
-    out: Parts = []
-    for part in parts:
-        if isinstance(part, Text) and out and isinstance(out[-1], Text):
-            out[-1] = Text(out[-1].text + part.text)
-        else:
-            out.append(part)
-    return out
-
-
-def source(parts: Parts) -> str:
-    return "".join(p.text if isinstance(p, Text) else p.raw for p in parts)
 
 
 PIECES = st.one_of(
