@@ -13,6 +13,7 @@ from typing import Literal
 from benchmarks.harness import ROOT, SUBPROTOCOL
 from benchmarks.streams.mark import TOKEN
 from benchmarks.streams.stream import (
+    END_OF_BODY,
     HttpStream,
     Progress,
     Stream,
@@ -109,7 +110,7 @@ class Candidate:
     def stream(self, progress: Progress, port: int, upstream: str, words: int) -> Stream:
         """Return a stream that asks once it is connected; with `words` it looks for the end."""
         if not self.is_websocket:
-            end = b"data: [DONE]" if words else b""
+            end = END_OF_BODY if words else b""
             return HttpStream(progress, self.request(port, upstream, words), end)
         opening = handshake(f"127.0.0.1:{port}", self.path, SUBPROTOCOL if self.is_manicule else "")
         end = b'"response.completed"' if words else b""

@@ -20,6 +20,11 @@ _HALF = MARK[0]
 
 clock = time.perf_counter
 
+END_OF_BODY = b"\r\n0\r\n\r\n"
+"""The last of the chunks; not every server passes `[DONE]` on."""
+
+LOST = "the server closed the connection"
+
 
 @dataclass(slots=True)
 class Progress:
@@ -148,7 +153,7 @@ class Stream:
     def lost(self) -> None:
         """A stream that we did not close has failed."""
         if self._socket is not None:
-            self.fault("lost")
+            self.fault(LOST)
 
     def close(self) -> None:
         """Close without a word."""

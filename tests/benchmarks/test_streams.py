@@ -15,6 +15,8 @@ from benchmarks.streams.mark import TOKEN, TOKENS
 from benchmarks.streams.ramp import Pace, Ramp, Step, first_failure, largest
 from benchmarks.streams.reader import Reader
 from benchmarks.streams.stream import (
+    END_OF_BODY,
+    LOST,
     HttpStream,
     Progress,
     WebSocketStream,
@@ -91,7 +93,7 @@ async def test_tokens_are_counted_a_byte_at_a_time():
     ("last", "fault"),
     [
         (server_frame(0x88, (4008).to_bytes(2, "big")), "closed with 4008"),
-        (None, "lost"),
+        (None, LOST),
     ],
 )
 async def test_a_stream_that_ends_by_itself_is_a_fault(last, fault):
@@ -199,7 +201,7 @@ async def test_a_reader_reads_an_answer_to_its_end():
     async with running_upstream() as port, Reader() as reader:
         question = {**QUESTION, "messages": [{"role": "user", "content": "Answer in 20 words"}]}
         request = post("h", "/v1/chat/completions", json.dumps(question).encode(), {})
-        stream = HttpStream(Progress(200), request, b"data: [DONE]")
+        stream = HttpStream(Progress(200), request, END_OF_BODY)
         await reader.add(stream, port)
         async with asyncio.timeout(20):
             for _ in range(2):
