@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,6 +18,9 @@ from benchmarks.harness import ROOT
 
 STOP_S = 10.0
 """How long a server may take to end before it is killed."""
+
+SERVER_PORTS = (20_000, 32_000)
+"""Below those that Linux gives to clients."""
 
 LOG_BYTES = 2000
 """The end of a server's output that is shown when it does not start."""
@@ -60,10 +64,16 @@ def core_busy_s(core: int) -> float:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on.
+
+    One that the kernel gives to no client: a client that tries whether somebody listens yet may be
+    given that very port, connect to itself, and keep the server from it.
+    """
+    while True:
+        port = random.randrange(*SERVER_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
