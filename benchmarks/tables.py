@@ -11,11 +11,10 @@ from rich.table import Table
 
 from benchmarks.results import RESULTS, Cell, Figure, Measure, Result, Row, Spread, write
 
-WIDTH = 150
-"""Columns of the terminal taken at least, so that output into a file is readable too."""
+WIDTH = 190
+"""Columns that a table takes if it has to, wider than the terminal or in a file."""
 
-
-NOTE_WIDTH = 24
+NOTE_WIDTH = 16
 HELD, MISSED = "held", "NOT held"
 
 
@@ -102,7 +101,8 @@ def print_result(result: Result) -> None:
             table.add_section()
         before = row
         table.add_row(*line, style="bold" if row is None else "dim" if row.baseline else None)
-    console = Console(width=max(WIDTH, Console().width))
+    natural = Console(width=10 * WIDTH).measure(table).maximum
+    console = Console(width=max(Console().width, min(WIDTH, natural)))
     console.print(table)
     for note in notes(result):
         console.print(note, markup=False, highlight=False)
