@@ -17,7 +17,14 @@ from dataclasses import dataclass, field
 from benchmarks.arguments import Arguments
 from benchmarks.harness import percentile
 from benchmarks.results import Lines, Measure, Refused, Result, refused, unless_busy
-from benchmarks.streams.candidates import DIRECT, OURS_PASSED_ON, PROXIES, RATE_PER_S, Candidate
+from benchmarks.streams.candidates import (
+    DIRECT,
+    OURS_PASSED_ON,
+    PROXIES,
+    RATE_PER_S,
+    Candidate,
+    installed,
+)
 from benchmarks.streams.process import CannotStartError, Serving, core_busy_s
 from benchmarks.streams.ramp import MAX_OTHERS_SHARE, OTHERS_HELP
 from benchmarks.streams.reader import Reader
@@ -262,7 +269,10 @@ def main() -> None:
         for key, most in (("first_p50_added", 2.0), ("first_p99_added", 8.0)):
             text = f"{ours}: first token later, 200 at once, {key[6:9]}"
             result.figure(text, ours, key, x=200, at_most=most)
-    result.notes.append("Added is over the model's server itself, read by the same reader.")
+    result.notes += [
+        "Added is over the model's server itself, read by the same reader.",
+        installed(),
+    ]
     publish(result)
 
 

@@ -27,6 +27,7 @@ from benchmarks.streams.candidates import (
     PROXIES,
     RATE_PER_S,
     Candidate,
+    installed,
 )
 from benchmarks.streams.process import CannotStartError, core_busy_s
 from benchmarks.streams.ramp import (
@@ -230,6 +231,7 @@ def add_figures(result: Result) -> None:
         "A token is as late as the oldest token of the read that it came in. Server CPU, lateness "
         "p50, stall and the reader's core are those at the largest number under 50 ms.",
         "The reader's core includes the upstream where there is one.",
+        installed(),
     ]
 
 

@@ -271,3 +271,9 @@ PROXIES = (
         unavailable="its package has no program in it: it loads one from elsewhere when started",
     ),
 )
+
+
+def installed() -> str:
+    """Return a sentence with what of the peers is installed, in which versions."""
+    found = sorted(path.read_text().strip() for path in PEERS.glob("*/installed"))
+    return f"Peers: {', '.join(found) or 'none is installed'}."
