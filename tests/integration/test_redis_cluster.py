@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from pathlib import Path
 
+import pytest
 from nodes import Nodes
 from reader import Reader
 from redis.crc import key_slot
 from redis_servers import LOG_OF_A_CLUSTER, PATIENT_S, join
 
+from protocol.positions import BEFORE_ALL, Position
 from server.storage.blobs import RedisBlobCache
 from server.storage.checks import check_cache, check_log
 from server.storage.journal import JournalError
@@ -19,13 +23,17 @@ from server.storage.popularity import RedisPopularity
 from server.storage.rate_limits import Rate, RedisRateLimits
 from server.storage.redis_client import RedisClient
 from server.storage.redis_cooling import RedisCooling
+from server.storage.redis_fleet import RedisFleet
 from server.storage.redis_journal import JOURNAL_KEY, RedisJournal
+from server.storage.redis_response_log import RedisResponseLog
 from server.storage.redis_texts import RedisTextCache
 from server.storage.redis_tracking import RedisInvalidations
+from server.storage.response_log import Entry
 from server.storage.shared_lists import RedisList
 from server.storage.spend_book import RedisSpendBook
 from server.storage.texts import Miss, StoredText, fingerprint
 
+USERS = Path(__file__).parents[2] / "kubernetes" / "redis" / "log-users.acl"
 IDS = [f"manual-{n}" for n in range(12)]
 
 
@@ -199,3 +207,44 @@ async def test_another_node_takes_an_answer_over_whose_log_is_in_a_cluster(
     assert reader.cuts >= 1
     assert reader.epoch == 2
     assert reader.final["status"] == "completed"
+
+
+MORE_IN_A_CLUSTER = ("+cluster|slots", "+command", "+command|getkeys")
+"""What docs/scaling.md tells to add to the users of kubernetes/redis."""
+
+
+@pytest.fixture
+def production_url(cluster_url, shared_cluster):
+    """The cluster as the log's user of production sees it."""
+    [rule] = re.findall(r"^user manicule (.*)$", USERS.read_text(), re.MULTILINE)
+    words = rule.replace("PASSWORD", "secret").split()
+    for node in shared_cluster:
+        node.run("ACL", "SETUSER", "manicule", *words, *MORE_IN_A_CLUSTER)
+    yield cluster_url.replace("://", "://manicule:secret@")
+    for node in shared_cluster:
+        node.run("ACL", "DELUSER", "manicule")
+
+
+async def test_the_users_of_production_need_three_commands_more(production_url):
+    client = RedisClient(production_url, timeout_s=PATIENT_S)
+    listener = RedisClient(production_url, max_connections=1, timeout_s=PATIENT_S)
+    log, fleet, journal = (
+        RedisResponseLog(client),
+        RedisFleet(client, listener),
+        RedisJournal(client),
+    )
+    assert await log.unfit() is None
+    entries = [(f"r{n}", Entry(Position(1, 0), "frame", writer="a", ends=True)) for n in range(9)]
+    assert await log.append(entries) == [True] * 9
+    found = await log.read_many({name: BEFORE_ALL for name, _ in entries})
+    assert found == {name: [entry] for name, entry in entries}
+    await fleet.attend("a", ttl_s=60)
+    assert await fleet.absent(["a", "b", "c"]) == {"b", "c"}
+    await fleet.tell("a", "hello")
+    assert await fleet.hear("a", wait_s=1) == ["hello"]
+    await journal.append([b"row"])
+    [entry] = await journal.fresh("one", 10)
+    await journal.done([entry.id])
+    assert await journal.size() == 0
+    await client.aclose()
+    await listener.aclose()
