@@ -84,6 +84,10 @@ CONSTANTS = (
     "store, transactions an answer",
 )
 
+MAX_CLIENTS = "Redis takes 10,000 unless `maxclients` says otherwise"
+POSTGRES = "PostgreSQL takes 100 unless `max_connections` says otherwise"
+
+QUICKLY = ", in small sizes and short rounds: measure anew before you rely on it"
 KEEP_S = 600
 LOG_BYTES = 1536 * 2**20
 """`maxmemory` of the log in kubernetes/redis/log.conf."""
@@ -172,14 +176,24 @@ def idle_lines(result: Result, load: Load) -> Iterable[str]:
         )
 
 
+def connection_lines(result: Result, load: Load) -> Iterable[str]:
+    """Yield how many connections the services must take."""
+    for service, default in (("log", MAX_CLIENTS), ("cache", MAX_CLIENTS), ("store", POSTGRES)):
+        each = _median(result, f"connections of a node to the {service}", LONG)
+        yield (
+            f"* A busy node has {_number(each)} connections to the {service}: "
+            f"{_number(each * load.nodes)} from {load.nodes:,} nodes ({default})."
+        )
+
+
 def markdown(result: Result, load: Load) -> str:
     """Return the model's part of docs/scaling.md."""
     seen = result.conditions
     return "\n".join(
         [
             f"Measured {seen.date[:10]} at {seen.commit or 'an unknown commit'} on {seen.cores} "
-            f"cores ({seen.cpu}), {seen.python}, load {seen.load} before it began. Costs of one "
-            "answer, with its judgement:",
+            f"cores ({seen.cpu}), {seen.python}, load {seen.load} before it began"
+            f"{QUICKLY if result.quick else ''}. Costs of one answer, with its judgement:",
             "",
             *_lines(constants(result)),
             "",
@@ -189,6 +203,7 @@ def markdown(result: Result, load: Load) -> str:
             *_lines(table(result, load)),
             "",
             *idle_lines(result, load),
+            *connection_lines(result, load),
         ]
     )
 

@@ -15,24 +15,20 @@ import asyncio
 import json
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import asyncpg
-
 from benchmarks.arguments import Arguments
+from benchmarks.fleet_counters import Snapshot, connections_of, family, look
 from benchmarks.fleet_load import Tally, begin_load
 from benchmarks.harness import ROOT
 from benchmarks.lean_sockets import allow_sockets, close_sockets, open_sockets
-from benchmarks.processes import cpu_s
 from benchmarks.results import Cell, Given, Lines, Measure, Result, unless_busy
 from benchmarks.scale_model import LONG, SHORT, dense, print_model, write_model
 from benchmarks.tables import publish
 
 sys.path.insert(0, str(ROOT / "tests" / "fakes"))
-from fleet import Fleet, FleetRedis, wait_for
+from fleet import Fleet, wait_for
 
 WORDS_PER_S = 50
 IDLE_S = 8.0
@@ -74,86 +70,6 @@ IDLE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Counters of every part at one moment; differences of two are what is reported."""
-
-    at: float
-    words: float
-    answers: float
-    acks: float
-    frames: float
-    own_s: float
-    node_s: float
-    log_s: float
-    cache_s: float
-    balancer_s: float
-    store_s: float
-    log_commands: float
-    cache_commands: float
-    log_bytes: float
-    log_in: float
-    cache_out: float
-    commits: float
-
-    def since(self, earlier: Snapshot) -> Snapshot:
-        """Return what was added."""
-        return Snapshot(*(getattr(self, n) - getattr(earlier, n) for n in Snapshot.__slots__))
-
-
-async def look(fleet: Fleet, tally: Tally) -> Snapshot:
-    """Read all counters."""
-    log, cache = redis_info(fleet.log), redis_info(fleet.cache)
-    nodes = [one.process.pid for one in fleet.nodes if one.process is not None]
-    commits = await commits_of(fleet.store.url)
-    assert fleet.log.process is not None
-    assert fleet.cache.process is not None
-    assert fleet.store.process is not None
-    return Snapshot(
-        at=time.monotonic(),
-        words=tally.words,
-        answers=tally.answers,
-        acks=tally.acks,
-        frames=tally.frames,
-        own_s=time.process_time(),
-        node_s=sum(map(cpu_s, nodes)),
-        log_s=cpu_s(fleet.log.process.pid),
-        cache_s=cpu_s(fleet.cache.process.pid),
-        balancer_s=cpu_s(fleet.balancer.pid),
-        store_s=sum(map(cpu_s, family(fleet.store.process.pid))),
-        log_commands=log["total_commands_processed"],
-        cache_commands=cache["total_commands_processed"],
-        log_bytes=log["used_memory"],
-        log_in=log["total_net_input_bytes"],
-        cache_out=cache["total_net_output_bytes"],
-        commits=commits,
-    )
-
-
-def redis_info(server: FleetRedis) -> dict[str, float]:
-    """Return the numbers of INFO."""
-    found = server.run_as_admin("INFO")
-    assert isinstance(found, dict)
-    return {name: value for name, value in found.items() if isinstance(value, int | float)}
-
-
-async def commits_of(url: str) -> float:
-    """Return how many transactions the database has committed."""
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute("SELECT pg_stat_force_next_flush()")
-        query = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
-        return float(await connection.fetchval(query))
-    finally:
-        await connection.close()
-
-
-def family(pid: int) -> Iterator[int]:
-    """Yield a process and its children."""
-    yield pid
-    yield from map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-
-
 def pin(fleet: Fleet) -> None:
     """Nodes on one core, everything else on the other."""
     for node in fleet.nodes:
@@ -180,8 +96,10 @@ def wait_for_balancer(fleet: Fleet) -> None:
 
 async def measure(
     fleet: Fleet, per_node: int, words: int, seconds: float, rounds: int
-) -> tuple[Snapshot, list[Snapshot]]:
-    """Return what the idle fleet used, with sockets open, and what each round of load did."""
+) -> tuple[Snapshot, list[Snapshot], dict[str, float]]:
+    """Return what the idle fleet used, with sockets open, what each round of load did, and the
+    connections of a node under load.
+    """
     number, answer_s = per_node * len(fleet.nodes), words / WORDS_PER_S
     url = fleet.url.replace("http", "ws", 1) + "/ws"
     idle_sockets = await open_sockets(url, number)
@@ -199,8 +117,9 @@ async def measure(
         found.append((await look(fleet, tally)).since(before))
     if tally.faults:
         raise SystemExit(f"{tally.faults} faults under a load that should fit: {tally.fault}")
+    held = await connections_of(fleet)
     await close_sockets(list(sockets))
-    return idle, found
+    return idle, found, held
 
 
 def add_rows(
@@ -263,8 +182,12 @@ async def run(result: Result, options: argparse.Namespace) -> None:
         with Fleet(nodes, model=f"scripted:{script}", **WIDE) as fleet:
             wait_for_balancer(fleet)
             pin(fleet)
-            idle, rounds = await measure(fleet, at_once, words, options.seconds, options.rounds)
+            idle, rounds, held = await measure(
+                fleet, at_once, words, options.seconds, options.rounds
+            )
         add_rows(result, nodes, group, idle, rounds)
+        for service, number in held.items():
+            add_row(result, f"connections of a node to the {service}", nodes, group, number)
 
 
 def main() -> None:

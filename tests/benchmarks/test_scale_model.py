@@ -21,7 +21,8 @@ def measured(**costs: tuple[float, float]) -> Result:
     """A result whose costs are 1, but for those given for 50 and for 200 words."""
     result = Result("scale_out", "t", "q", [Measure("cost", "cost")])
     idle = [f"idle node to {one} a second" for one in ("log, commands", "cache, commands")]
-    for label in (*CONSTANTS, *idle, "idle node to store, transactions a second"):
+    held = [f"connections of a node to the {one}" for one in ("log", "cache", "store")]
+    for label in (*CONSTANTS, *idle, *held, "idle node to store, transactions a second"):
         for words, cost in zip((50, 200), costs.get(label, (1.0, 1.0)), strict=True):
             result.add(label, group=dense(words), x=1, cost=cost)
     return result
