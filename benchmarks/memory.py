@@ -56,6 +56,7 @@ def manicule(
         "max_responses_per_client": "20000",
         "model_concurrency": "20000",
         "log_level": "warning",
+        "drain_s": "1",  # nobody waits for what still runs at the end
     }
     return server_process(
         f"scripted:{json.dumps(script)}", core=SERVER_CORE, **{**wide, **settings}

@@ -27,6 +27,7 @@ from server.answering.ticker import FrameTicker
 from server.config.settings import Settings
 from server.endpoints.doorkeeper import Doorkeeper
 from server.endpoints.entrance import Entrance
+from server.endpoints.handshake import socket_endpoint
 from server.endpoints.node import Node
 from server.endpoints.origins import OriginRule
 from server.endpoints.peers import read_networks
@@ -213,4 +214,5 @@ def build_app(node: Node, readiness: Readiness, metrics_port: int | None = None)
         settings.hosts,
         metrics_app=Starlette(routes=[Route("/metrics", metrics)]) if metrics_port else None,
         metrics_port=metrics_port,
+        sockets={"/ws": socket_endpoint(node)},
     )

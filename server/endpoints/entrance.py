@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,6 +13,8 @@ from starlette.websockets import WebSocket
 from protocol.errors import EventError
 from server.endpoints.errors import error_response
 from server.endpoints.origins import cannot_be_rebound, host_and_port
+
+SocketEndpoint = Callable[[WebSocket], Awaitable[None]]
 
 HSTS: Final = "max-age=31536000"
 """A year. Sent over TLS only; a proxy that ends TLS says it for itself."""
@@ -24,6 +27,9 @@ class Entrance:
     `hosts` set, names are compared with them too; addresses and localhost always pass, since no DNS
     answer makes them another server's name. Requests to `metrics_port` get `metrics_app`, and no
     other ones do.
+
+    `sockets` are endpoints by path. They are called past the application: its layers of routing
+    would stay on the stack of every open socket, 4 KiB each.
     """
 
     def __init__(
@@ -33,11 +39,13 @@ class Entrance:
         *,
         metrics_app: ASGIApp | None = None,
         metrics_port: int | None = None,
+        sockets: Mapping[str, SocketEndpoint] = MappingProxyType({}),
     ) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
         self._metrics_app = metrics_app
         self._metrics_port = metrics_port
+        self._sockets = sockets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or socket."""
@@ -55,6 +63,9 @@ class Entrance:
             send = _with_hsts(send)
         port = scope["server"][1] if scope.get("server") else None
         to_metrics = self._metrics_app is not None and port == self._metrics_port
+        if scope["type"] == "websocket" and not to_metrics and scope["path"] in self._sockets:
+            await self._sockets[scope["path"]](WebSocket(scope, receive, send))
+            return
         app = self._metrics_app if self._metrics_app is not None and to_metrics else self._app
         await app(scope, receive, send)
 

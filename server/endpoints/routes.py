@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route
 
 from protocol.asyncapi import build_document
 from server.endpoints.feedback_api import (
@@ -13,7 +13,6 @@ from server.endpoints.feedback_api import (
     reject_endpoint,
     rejections_endpoint,
 )
-from server.endpoints.handshake import socket_endpoint
 from server.endpoints.node import Node
 from server.endpoints.openapi import build_openapi
 from server.endpoints.pages import page_routes
@@ -40,13 +39,12 @@ Look = Callable[[], Awaitable[list[Dependency]]]
 def build_routes(
     node: Node, look: Look, version: str, *, metrics: HTTPEndpoint | None = None
 ) -> list[BaseRoute]:
-    """Return every door of the server.
+    """Return every door of the server but the socket's, which `Entrance` has.
 
     `look` gives what `/ready` says of the dependencies. `metrics` is the endpoint of `/metrics`
     unless that has a port of its own.
     """
     return [
-        WebSocketRoute("/ws", socket_endpoint(node)),
         Route("/v1/tickets", ticket_endpoint(node), methods=["POST"]),
         Route("/v1/responses", create_endpoint(node), methods=["POST"]),
         Route("/v1/responses/{response_id}/events", events_endpoint(node)),

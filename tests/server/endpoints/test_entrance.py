@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from wire import open_client
 
 from server.config.settings import Settings
+from server.endpoints.entrance import Entrance
 from server.endpoints.origins import host_and_port
 
 METRICS_TOKEN = "a-token-for-prometheus"
@@ -208,3 +209,25 @@ async def test_s42_what_a_dependency_said_is_for_viewers(keys, key, shown):
         details = [one["detail"] for one in body["dependencies"].values()]
         assert details
         assert any(details) is shown
+
+
+async def test_sockets_are_served_past_the_application():
+    seen = []
+
+    async def app(scope, _receive, _send):
+        seen.append(("app", scope["path"]))
+
+    async def endpoint(websocket):
+        seen.append(("socket", websocket.url.path))
+
+    entrance = Entrance(app, metrics_app=app, metrics_port=9, sockets={"/ws": endpoint})
+    headers = [(b"host", b"localhost")]
+    for kind, path, port in (
+        ("websocket", "/ws", 80),
+        ("websocket", "/other", 80),
+        ("http", "/ws", 80),
+        ("websocket", "/ws", 9),
+    ):
+        scope = {"type": kind, "path": path, "headers": headers, "server": ("localhost", port)}
+        await entrance(scope, None, None)
+    assert seen == [("socket", "/ws"), ("app", "/other"), ("app", "/ws"), ("app", "/ws")]
