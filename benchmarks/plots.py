@@ -25,6 +25,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8
 MARKS = "osD^vPX*"
 GREY = "#8C8C8C"
 MAX_TICKS = 8
+MAX_LINES_INSIDE = 6
 STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -41,12 +42,18 @@ def draw(result: Result, plot: Bars | Lines, path: Path) -> None:
     measure = next(one for one in result.measures if one.key == plot.measure)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-        rows = [row for row in result.rows if row.group.startswith(plot.groups)]
+        rows = [
+            row
+            for row in result.rows
+            if row.group.startswith(plot.groups) and (not plot.labels or row.label in plot.labels)
+        ]
         if isinstance(plot, Bars):
             count = draw_bars(axes, result, plot, rows, measure)
             figure.set_size_inches(8, 1.3 + 0.27 * count)
         else:
-            draw_lines(axes, result, plot, rows, measure)
+            lines = draw_lines(axes, result, plot, rows, measure)
+            if lines > MAX_LINES_INSIDE:
+                figure.set_size_inches(8, 4.5 + 0.1 * lines)
         title = ": ".join(part for part in (result.title, plot.groups) if part)
         axes.set_title(title, loc="left", wrap=True, fontsize=11)
         figure.savefig(path, dpi=120)
@@ -124,8 +131,8 @@ def bar_places(axes: Axes, result: Result, plot: Bars, rows: Sequence[Row]) -> l
 
 def draw_lines(
     axes: Axes, result: Result, plot: Lines, found: Sequence[Row], measure: Measure
-) -> None:
-    """Draw a line a label, over x, with a band from the least to the most."""
+) -> int:
+    """Draw a line a label, over x, with a band from the least to the most; returns how many."""
     names = list(dict.fromkeys((row.group, row.label) for row in found))
     grouped = len({group for group, _ in names}) > 1
     shades = colours(found)
@@ -150,7 +157,7 @@ def draw_lines(
         axes.fill_between(xs, least, most, color=colour, alpha=0.18, linewidth=0)
     scale(axes, log_x=plot.log_x, log_y=plot.log_y)
     measured = sorted({row.x for row in found if row.x is not None})
-    if plot.log_x and len(measured) <= MAX_TICKS:
+    if len(measured) <= MAX_TICKS:
         axes.set_xticks(measured)
     if not plot.log_y:
         axes.set_ylim(bottom=0)
@@ -158,8 +165,18 @@ def draw_lines(
         axes.axhline(plot.limit, color="#333333", linestyle=":", linewidth=1.2)
     axes.set_xlabel(result.x)
     axes.set_ylabel(axis_label(measure))
-    if axes.get_legend_handles_labels()[0]:
+    return write_legend(axes)
+
+
+def write_legend(axes: Axes) -> int:
+    """Write which line is what, below the plot where there are many; returns how many."""
+    lines = len(axes.get_legend_handles_labels()[0])
+    if lines > MAX_LINES_INSIDE:
+        place: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12), "ncols": 2}
+        axes.legend(frameon=False, fontsize=8, **place)
+    elif lines:
         axes.legend(frameon=False, fontsize=9)
+    return lines
 
 
 def scale(axes: Axes, *, log_x: bool = False, log_y: bool = False) -> None:

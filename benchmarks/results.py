@@ -109,12 +109,13 @@ class Row(msgspec.Struct):
 class Bars(msgspec.Struct, frozen=True, tag=True):
     """A plot: one bar a row, by groups, with the ratio to the baseline at its end.
 
-    `groups`: only of groups whose name begins so.
+    `groups`: only of groups whose name begins so; `labels`: only of rows of these names.
     """
 
     measure: str
     log: bool = False
     groups: str = ""
+    labels: tuple[str, ...] = ()
     limit: float | None = None
     """Where a line shows what may not be passed."""
 
@@ -122,11 +123,12 @@ class Bars(msgspec.Struct, frozen=True, tag=True):
 class Lines(msgspec.Struct, frozen=True, tag=True):
     """A plot: one line a label, over the rows' x; the band is from the least to the most.
 
-    `groups`: only of groups whose name begins so.
+    `groups` and `labels` are as in `Bars`.
     """
 
     measure: str
     groups: str = ""
+    labels: tuple[str, ...] = ()
     log_x: bool = False
     log_y: bool = False
     limit: float | None = None
