@@ -164,7 +164,8 @@ def new_result(options: argparse.Namespace) -> Result:
         "words/s; each answer judged and that committed; HAProxy, one log, one cache, PostgreSQL. "
         "All on one machine, so that processor time is compared and not throughput."
     )
-    result.plots.append(Lines("relative"))
+    parts = tuple(f"{part}, ms an answer" for part in ("node", "log", "cache", "store"))
+    result.plots.append(Lines("relative", groups=f"{LONG} words", labels=parts))
     for label in ("node, ms an answer", "log, ms an answer", "store, ms an answer"):
         for nodes in options.nodes[1:]:
             group = f"{LONG} words"
