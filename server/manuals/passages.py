@@ -79,7 +79,9 @@ def _runs(lines: Sequence[Line]) -> list[list[Line]]:
 def _cut_run(text: str, lines: Sequence[Line]) -> list[tuple[int, int]]:
     """Cut lines of one section into even pieces at the ends of sentences."""
     start, end = lines[0].start, lines[-1].end
-    words = _count(text, start, end)
+    # One by one: a manual without sections is one run, and a single call would hold up the event
+    # loop's thread for as long as it takes.
+    words = sum(1 for _ in WORD.finditer(text, start, end))
     if words <= MAX_WORDS:
         return [(start, end)]
     pieces = max(2, round(words / GOAL_WORDS))
