@@ -66,9 +66,9 @@ async def test_f87_metrics_can_be_read_while_questions_are_refused(target):
         assert float(busy[1]) > 0
         refused = sum(await asyncio.gather(*clients))
     assert refused > 0
-    # The row says 100 ms; a quarter of them, since client and server share the processors with
-    # others. A scrape that waited for the refused would wait each time.
-    assert sorted(took)[SCRAPES // 4] <= 0.1, took
+    # The row says 100 ms; the third best, since client and server share the processors with
+    # others. A scrape that had to wait for the refused would wait each time.
+    assert sorted(took)[2] <= 0.1, sorted(took)
 
 
 async def test_f87_ten_thousand_product_ids_make_no_new_series(target):
