@@ -155,9 +155,9 @@ class AnswerStream:
         """Make items with `maker` from here on: the manual and the catalog are known."""
         self._maker = maker
 
-    def feed(self, text: str) -> bool:
-        """Take model text; True when an item was finished and should go out at once."""
-        return self._absorb(self._parser.feed(text))
+    def feed(self, text: str) -> None:
+        """Take model text."""
+        self._absorb(self._parser.feed(text))
 
     def end_text(self) -> None:
         """Take the end of the model's text: what is still held back is text after all."""
@@ -178,14 +178,12 @@ class AnswerStream:
         self._ready.append(terminal(**self._position(), response=response))
         return self.take()
 
-    def _absorb(self, parts: Sequence[PlainText | Marker]) -> bool:
-        has_item = False
+    def _absorb(self, parts: Sequence[PlainText | Marker]) -> None:
         for part in parts:
             if isinstance(part, PlainText):
                 self._write(self._guard.feed(part.text))
             else:
-                has_item = self._add_item(part) or has_item
-        return has_item
+                self._add_item(part)
 
     def _write(self, text: str) -> None:
         if not text:
@@ -195,19 +193,18 @@ class AnswerStream:
         self._claim = (self._claim + text)[-MAX_CLAIM_CHARS:]
         self._pending_text.append(text)
 
-    def _add_item(self, marker: Marker) -> bool:
+    def _add_item(self, marker: Marker) -> None:
         self._write(self._guard.flush())
         item_id = self._next_item_id()
         body = marker.body if marker.kind == "citation" else self._guard.clean(marker.body)
         made = self._maker.make(marker.kind, body, item_id, self._written_chars, self._claim)
         if isinstance(made, str):
             self.dropped[made] += 1
-            return False
+            return
         self._flush_text()
         self._step("item")
         self.items.append(made)
         self._ready.append(OutputItemDone(**self._position(), item=made))
-        return True
 
     def _next_item_id(self) -> str:
         """Return an id that no item of this answer has had, be it one of a discarded epoch."""

@@ -23,7 +23,6 @@ from server.answering.publisher import Unlogged
 from server.answering.resuming import Resuming
 from server.answering.running import Machinery
 from server.answering.service import Answering
-from server.answering.ticker import FrameTicker
 from server.config.settings import Settings
 from server.endpoints.doorkeeper import Doorkeeper
 from server.endpoints.entrance import Entrance
@@ -67,8 +66,6 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
         caches = make_caches(settings, metrics)
         stack.push_async_callback(caches.aclose)
         library = await open_library(plan, caches, stack)
-        ticker = FrameTicker()
-        stack.callback(ticker.close)
         answer_cache = AnswerCache(caches.answers, ttl_s=settings.answer_ttl_s)
         admission = Admission(
             slots=settings.model_concurrency,
@@ -97,7 +94,6 @@ async def open_node(plan: Plan) -> AsyncIterator[tuple[Node, Readiness]]:
             cache=answer_cache,
             flights=flights,
             recorder=make_recorder(plan, feedback),
-            ticker=ticker,
             publisher=sharing.writer if sharing is not None else Unlogged(),
             clock=time.monotonic,
             timeout_s=longest_answer_s(settings),

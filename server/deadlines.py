@@ -6,10 +6,14 @@ uvicorn itself waits for the head of a request, and for its body, as long as the
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+from websockets.protocol import State
+
+from server.endpoints.outbox import WRITE_TEXT
 
 HEAD_S: Final = 8.0
 """From connecting, or from the last response, to the whole head of a request. A phone far from
@@ -29,6 +33,15 @@ libraries and browsers send that by themselves."""
 
 CLOSE_TIMEOUT_S: Final = 3.0
 """For sockets whose clients do not answer the closing."""
+
+
+def head_of_text(size: int) -> bytes:
+    """Return the head of an unmasked, whole text frame of `size` bytes (RFC 6455, section 5.2)."""
+    if size < 126:
+        return bytes((0x81, size))
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2, "big")
+    return b"\x81\x7f" + size.to_bytes(8, "big")
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -113,6 +126,28 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     _abort: asyncio.TimerHandle | None = None
     _silence: asyncio.TimerHandle | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        """Offer the application `write_text` beside ASGI's `send`."""
+        super().handle_connect(event)
+        if self.handshake_initiated and not self.close_sent:
+            extensions = cast("dict[str, object]", self.scope["extensions"])
+            extensions[WRITE_TEXT] = self.write_text
+
+    def write_text(self, text: bytes) -> bool:
+        """Write a text frame without waiting; False when it must be sent, or cannot be any more.
+
+        ASGI's way to here takes a task, a dozen calls and a frame object.
+        """
+        if (
+            self.conn.state is not State.OPEN
+            or self.close_sent
+            or not self.writable.is_set()
+            or self.transport.is_closing()
+        ):
+            return False
+        self.transport.write(head_of_text(len(text)) + text)
+        return True
 
     async def run_asgi(self) -> None:
         """Run the application, then close for good."""

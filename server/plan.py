@@ -15,6 +15,7 @@ from server.endpoints.principals import KeyRing
 from server.endpoints.watched import FileError
 from server.llm.breaker import BreakerState
 from server.llm.chain import Chain, build_chain
+from server.llm.pacing import TimingWheel
 from server.llm.port import Usage
 from server.llm.prices import Prices, load_prices
 from server.manuals.catalog import load_catalog
@@ -133,6 +134,7 @@ def make_chain(settings: Settings, metrics: Metrics | None = None) -> Chain:
         inter_token_timeout_s=settings.inter_token_timeout_s,
         answer_timeout_s=settings.answer_timeout_s,
         hedge_floor_s=settings.hedge_floor_s,
+        pace=TimingWheel(settings.frame_interval_ms / 1000) if settings.frame_interval_ms else None,
         on_error=watch.failed,
         on_state=watch.moved,
         on_withheld=watch.withheld,

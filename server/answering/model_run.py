@@ -65,17 +65,20 @@ class ModelRun:
             self._closing = True
             self._task.cancel()
 
-    async def read(self) -> AsyncGenerator[ChainEvent, None]:
-        """Yield every event from the first on; raises what the call raised.
+    async def read(self) -> AsyncGenerator[list[ChainEvent], None]:
+        """Yield every event from the first on, all that are there at a time.
 
-        What a reset has made void before the reading began is left out.
+        What a reset has made void before the reading began is left out. Raises what the call
+        raised.
         """
         resets = [index for index, event in enumerate(self._seen) if isinstance(event, Reset)]
         position = resets[-1] + 1 if resets else 0
         while True:
-            while position < len(self._seen):
-                yield self._seen[position]
-                position += 1
+            if position < len(self._seen):
+                news = self._seen[position:]
+                position += len(news)
+                yield news
+                continue
             if self._ended:
                 break
             await self._grew.wait()
@@ -100,7 +103,7 @@ class ModelRun:
 
     def _wake(self) -> None:
         self._grew.set()
-        self._grew = asyncio.Event()
+        self._grew.clear()
 
     async def aclose(self) -> None:
         """End the call and wait until the upstream is closed."""

@@ -24,7 +24,6 @@ from server.answering.preparing import Preparation, Preparer
 from server.answering.progress import ProgressGate
 from server.answering.publisher import Publisher
 from server.answering.question import Question
-from server.answering.ticker import FrameTicker
 from server.answering.topics import Topic, frame_of
 from server.llm.chain import Attempt, ChainEvent, Ended, Reset
 from server.llm.port import Finish, TextDelta, UpstreamError
@@ -42,7 +41,6 @@ class Machinery:
     cache: AnswerCache
     flights: Flights
     recorder: Recorder
-    ticker: FrameTicker
     publisher: Publisher
     clock: Callable[[], float]
     timeout_s: float
@@ -129,7 +127,6 @@ class RunningAnswer:
                 final = recorder.conclude(self._facts, ending, self._stream)
                 self._give(self._stream.finish(final))
         finally:
-            self._machinery.ticker.unmark(self._flush)
             self._on_done(self)
             current().end()
             self.done.set()
@@ -219,10 +216,12 @@ class RunningAnswer:
 
     async def _follow(self, run: ModelRun) -> Finish:
         async with contextlib.aclosing(run.read()) as events:
-            async for event in events:
-                finish = self._take(event)
-                if finish is not None:
-                    return finish
+            async for news in events:
+                for event in news:
+                    finish = self._take(event)
+                    if finish is not None:
+                        return finish
+                self._give(self._stream.take())
         return Finish("truncated")
 
     def _take(self, event: ChainEvent) -> Finish | None:
@@ -243,19 +242,9 @@ class RunningAnswer:
         return None
 
     def _take_text(self, text: str) -> None:
-        has_item = self._stream.feed(text)
-        if not self._stream.has_pending:
-            return
-        if self._facts.first_token_at is None:
+        self._stream.feed(text)
+        if self._facts.first_token_at is None and self._stream.has_pending:
             self._facts.first_token_at = self._machinery.clock()
-            self._flush()
-        elif has_item:
-            self._flush()
-        else:
-            self._machinery.ticker.mark(self._flush)
-
-    def _flush(self) -> None:
-        self._give(self._stream.take())
 
     def _give(self, events: Iterable[AnyAnswerEvent]) -> None:
         frames = [frame_of(event) for event in events]

@@ -229,6 +229,14 @@ class Settings(AccessSettings):
         low=1,
         high=1_000_000,
     )
+    frame_interval_ms: float = setting(
+        40.0,
+        "Between two frames of text of one answer, so that several tokens share one; more, up to "
+        "100, when the process is behind. 0 sends each token as it comes, at twice the cost.",
+        unit="ms",
+        low=0,
+        high=1000,
+    )
     send_buffer_bytes: int = setting(
         65_536,
         "Unsent bytes that a socket may have; sixteen times as much closes it as slow.",

@@ -13,8 +13,17 @@ BURST_FACTOR = 16
 """How many times the send buffer may be full before anything was tried: many short replies to one
 read of the socket. Past it, or past the buffer while the client takes nothing, it is closed."""
 
+WRITE_TEXT = "manicule.write_text"
+"""Extension of the ASGI scope: takes the bytes of a text frame, tells whether it has written them.
+Our server offers it beside ASGI's `send`; see `server.deadlines.SocketProtocol`."""
+
 BLOCKED_S = 0.1
 """A send that takes longer found the socket full."""
+
+
+def write_nothing(frame: bytes) -> bool:
+    """Leave every frame to `send`: where the server offers no other way."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +40,9 @@ SLOW = Closing(CloseCode.SLOW_CONSUMER, "the client does not read")
 class Outbox:
     """Frames in order, sent by the one task that runs `run`.
 
-    `put` never blocks. Those who can wait ask `has_room` first, and are called by `on_room` when
-    there is room again. A socket that takes nothing for `slow_s` seconds, or falls behind with
-    what cannot wait, is slow.
+    `put` never blocks: what `write` takes is gone, the rest waits for `send`. Those who can wait
+    ask `has_room` first, and are called by `on_room` when there is room again. A socket that takes
+    nothing for `slow_s` seconds, or falls behind with what cannot wait, is slow.
     """
 
     def __init__(
@@ -43,8 +52,10 @@ class Outbox:
         buffer_bytes: int,
         slow_s: float,
         on_room: Callable[[], None] = lambda: None,
+        write: Callable[[bytes], bool] = write_nothing,
     ) -> None:
         self._send = send
+        self._write = write
         self._buffer_bytes = buffer_bytes
         self._slow_s = slow_s
         self._on_room = on_room
@@ -72,7 +83,10 @@ class Outbox:
         """Queue a frame; after `close` it is dropped."""
         if self._closing is not None:
             return
-        size = len(frame.encode())
+        data = frame.encode()
+        if not self._frames and self._sending_since is None and self._write(data):
+            return
+        size = len(data)
         if self._is_behind():  # before this frame: one that is larger than the buffer is no fault
             self._frames.clear()
             self._closing = SLOW

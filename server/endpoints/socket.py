@@ -34,7 +34,7 @@ from protocol.session import (
 from server.endpoints.doorkeeper import Visit
 from server.endpoints.found import find_products
 from server.endpoints.node import Node
-from server.endpoints.outbox import SLOW, Closing, Outbox
+from server.endpoints.outbox import SLOW, WRITE_TEXT, Closing, Outbox, write_nothing
 from server.endpoints.principals import OPERATOR, Principal, asked_by, asker_of
 from server.endpoints.priorities import standing_of
 from server.endpoints.rates import least_left, refusal
@@ -76,6 +76,7 @@ class Connection:
             buffer_bytes=node.send_buffer_bytes,
             slow_s=node.slow_client_s,
             on_room=self._reading.read_on,
+            write=websocket.scope.get("extensions", {}).get(WRITE_TEXT, write_nothing),
         )
         self._reading.start(self._outbox)
 

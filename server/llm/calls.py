@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import cast
 
 from server.llm.attempts import Attempt, Ended
 from server.llm.deployments import Deployment
+from server.llm.patience import Patience
 from server.llm.port import Finish, ModelEvent, ModelRequest, TextDelta, UpstreamError, Usage
 from server.llm.usage import estimate_usage
 
@@ -108,18 +109,22 @@ class Call:
         model, finished = self.deployment.model, False
         stream = cast("AsyncGenerator[ModelEvent, None]", model.stream(self._request))
         async with aclosing(stream):
-            while not finished:
-                try:
-                    async with asyncio.timeout_at(self._deadline_s):
+            with closing(Patience()) as patience:
+                while not finished:
+                    patience.begin(self._deadline_s)
+                    try:
                         event = await anext(stream)
-                except StopAsyncIteration:
-                    message = f"{model.name} ended without saying how"
-                    raise UpstreamError("malformed", message) from None
-                except TimeoutError:
-                    break
-                self._note(event)
-                finished = isinstance(event, Finish)
-                yield event
+                    except StopAsyncIteration:
+                        message = f"{model.name} ended without saying how"
+                        raise UpstreamError("malformed", message) from None
+                    except asyncio.CancelledError:
+                        if not patience.ran_out():
+                            raise
+                        break
+                    patience.end()
+                    self._note(event)
+                    finished = isinstance(event, Finish)
+                    yield event
         if finished:
             return
         self.out_of_time = True

@@ -20,6 +20,7 @@ from server.llm.failover import Chain, ErrorCallback
 from server.llm.gemini import Gemini
 from server.llm.gemini_sdk import GeminiSdk, MissingExtraError
 from server.llm.openai import OpenAI
+from server.llm.pacing import TimingWheel
 from server.llm.port import Model
 from server.llm.script import BUILT_IN, ScriptError, load_script, parse_script
 from server.llm.scripted import Scripted
@@ -97,6 +98,7 @@ def build_chain(
     on_withheld: WithheldCallback = lambda model, why: None,
     on_malformed: Callable[[str], None] = lambda model: None,
     client: httpx.AsyncClient | None = None,
+    pace: TimingWheel | None = None,
 ) -> Chain:
     """Build the chain that `spec` describes, such as `gemini:gemini-2.5-flash,extractive`.
 
@@ -104,7 +106,7 @@ def build_chain(
     servers by host, with the port if the address has one. The provider's own key is never sent
     there. `on_malformed(model)` is called for each event of a provider that had to be skipped,
     the other callbacks are those of `Chain`. `client` replaces the HTTP clients and stays the
-    caller's to close. Raises `ChainError`.
+    caller's to close. `pace` says when models look for more text. Raises `ChainError`.
     """
     builder = _Builder(
         gemini_api_key=gemini_api_key,
@@ -116,6 +118,7 @@ def build_chain(
         inter_token_timeout_s=inter_token_timeout_s,
         on_malformed=on_malformed,
         client=client,
+        pace=pace,
     )
     models: list[Model] = []
     for number, part in enumerate(split_spec(spec), 1):
@@ -150,6 +153,7 @@ class _Builder:
     inter_token_timeout_s: float
     on_malformed: Callable[[str], None]
     client: httpx.AsyncClient | None
+    pace: TimingWheel | None
 
     def build(self, part: str) -> Model:
         provider, colon, name = part.partition(":")
@@ -183,6 +187,7 @@ class _Builder:
             steps,
             first_token_timeout_s=self.first_token_timeout_s,
             inter_token_timeout_s=self.inter_token_timeout_s,
+            pace=self.pace,
         )
 
     def _openai(self, name: str, url: str) -> Model:
@@ -200,6 +205,7 @@ class _Builder:
             inter_token_timeout_s=self.inter_token_timeout_s,
             on_malformed=self.on_malformed,
             client=self.client,
+            pace=self.pace,
         )
 
     def _gemini(self, provider: str, name: str, url: str) -> Model:
@@ -227,6 +233,7 @@ class _Builder:
             inter_token_timeout_s=self.inter_token_timeout_s,
             on_malformed=self.on_malformed,
             client=self.client,
+            pace=self.pace,
         )
 
 

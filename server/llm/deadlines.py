@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 
+from server.llm.pacing import TimingWheel
+from server.llm.patience import Patience
 from server.llm.port import ModelEvent, TextDelta, UpstreamError
 
 
@@ -14,22 +16,32 @@ async def within_deadlines(
     *,
     first_token_timeout_s: float,
     inter_token_timeout_s: float,
+    pace: TimingWheel | None = None,
 ) -> AsyncGenerator[ModelEvent, None]:
     """Pass events on; raise `UpstreamError("timeout")` when the next one takes too long.
 
-    The time in which the consumer is busy does not count. A deadline or a close ends the inner
-    stream at once, and with it the upstream connection.
+    The time in which the consumer is busy does not count, nor that which `pace` leaves between
+    two texts. A deadline or a close ends the inner stream at once, and with it the upstream
+    connection.
     """
     limit_s, waiting_for = first_token_timeout_s, "no first token"
+    loop = asyncio.get_running_loop()
     async with aclosing(events):
-        while True:
-            try:
-                async with asyncio.timeout(limit_s):
+        with closing(Patience()) as patience:
+            while True:
+                patience.begin(loop.time() + limit_s)
+                try:
                     event = await anext(events)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise UpstreamError("timeout", f"{waiting_for} within {limit_s:g} s") from None
-            if isinstance(event, TextDelta):
-                limit_s, waiting_for = inter_token_timeout_s, "no further token"
-            yield event
+                except StopAsyncIteration:
+                    return
+                except asyncio.CancelledError:
+                    if not patience.ran_out():
+                        raise
+                    message = f"{waiting_for} within {limit_s:g} s"
+                    raise UpstreamError("timeout", message) from None
+                patience.end()
+                yield event
+                if isinstance(event, TextDelta):
+                    limit_s, waiting_for = inter_token_timeout_s, "no further token"
+                    if pace is not None:
+                        await pace.turn()

@@ -11,6 +11,7 @@ import orjson
 
 from server.llm.http_model import HttpModel
 from server.llm.http_stream import MalformedEventError, Reply
+from server.llm.pacing import TimingWheel
 from server.llm.port import FinishReason, ModelRequest, Usage
 from server.llm.statuses import error_from_object
 
@@ -129,6 +130,7 @@ class Gemini(HttpModel):
         inter_token_timeout_s: float,
         on_malformed: Callable[[str], None] = lambda model: None,
         client: httpx.AsyncClient | None = None,
+        pace: TimingWheel | None = None,
     ) -> None:
         base_url = base_url.rstrip("/")
         version = "" if re.search(r"/v\d\w*$", base_url) else "/v1beta"
@@ -144,6 +146,7 @@ class Gemini(HttpModel):
             inter_token_timeout_s=inter_token_timeout_s,
             on_malformed=on_malformed,
             client=client,
+            pace=pace,
         )
         self._model = model
 

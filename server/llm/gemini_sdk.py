@@ -113,9 +113,9 @@ class GeminiSdk:
         finish: FinishReason | None = None
         try:
             async for text in answer.texts():
-                within = budget.spend(text)
-                yield TextDelta(text)
-                if not within:
+                for piece in budget.admit([text]):
+                    yield TextDelta(piece)
+                if budget.is_exceeded:
                     finish = "length"
                     break
         finally:

@@ -10,6 +10,7 @@ import httpx
 
 from server.llm.deadlines import within_deadlines
 from server.llm.http_stream import Decoder, check_reachable, new_client, stream_events
+from server.llm.pacing import TimingWheel
 from server.llm.port import ModelEvent, ModelRequest
 from server.llm.statuses import error_from_status
 
@@ -19,7 +20,7 @@ class HttpModel(ABC):
 
     Answers are asked for at `url`; `check_url` costs nothing and answers with one of `reached`
     when the model is there. `on_malformed(name)` is called for each event that is skipped. The
-    client is closed with the model unless it was given.
+    client is closed with the model unless it was given. `pace` says when to look for more text.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class HttpModel(ABC):
         inter_token_timeout_s: float,
         on_malformed: Callable[[str], None],
         client: httpx.AsyncClient | None,
+        pace: TimingWheel | None,
     ) -> None:
         self.name = name
         self._url = url
@@ -45,6 +47,7 @@ class HttpModel(ABC):
         self._first_token_timeout_s = first_token_timeout_s
         self._inter_token_timeout_s = inter_token_timeout_s
         self._on_malformed = on_malformed
+        self._pace = pace
         self._owns_client = client is None
         self._client = client or new_client()
 
@@ -67,6 +70,7 @@ class HttpModel(ABC):
             events,
             first_token_timeout_s=self._first_token_timeout_s,
             inter_token_timeout_s=self._inter_token_timeout_s,
+            pace=self._pace,
         )
 
     async def check(self) -> None:

@@ -96,10 +96,10 @@ async def stream_events(
     budget = OutputBudget(request.max_output_tokens)
     texts = _texts(client, url, headers, body, _Reader(decode, reply, on_malformed))
     async with aclosing(texts):
-        async for text in texts:
-            within = budget.spend(text)
-            yield TextDelta(text)
-            if not within:
+        async for pieces in texts:
+            allowed = list(budget.admit(pieces))
+            yield TextDelta("".join(allowed))
+            if budget.is_exceeded:
                 reply.finish = "length"
                 break
     reason = _settle(reply, budget.chars)
@@ -130,6 +130,7 @@ class _Reader:
         self._malformed = 0
 
     def feed(self, data: bytes) -> Iterator[str]:
+        """Yield the texts of the events that `data` completes."""
         self._bytes += len(data)
         if self._bytes > MAX_BODY_BYTES:
             raise UpstreamError("too_large", f"the answer is over {MAX_BODY_BYTES} bytes")
@@ -172,20 +173,36 @@ class _Reader:
 
 async def _texts(
     client: httpx.AsyncClient, url: str, headers: dict[str, str], body: object, reader: _Reader
-) -> AsyncGenerator[str, None]:
-    """Open the response and read it to its end. What fails after the finish is no failure."""
+) -> AsyncGenerator[list[str], None]:
+    """Open the response and read it to its end, the texts that came together at a time.
+
+    What fails after the finish is no failure.
+    """
     response = await _open(client, url, headers, orjson.dumps(body))
     try:
         _refuse_unreadable(response)
         chunks: AsyncGenerator[bytes, None] = response.aiter_raw()  # type: ignore[assignment]
         async with aclosing(chunks):
             while (chunk := await _next_chunk(chunks, reader.reply)) is not None:
-                for text in reader.feed(chunk):
-                    yield text
-        for text in reader.close():
-            yield text
+                async for texts in _together(reader.feed(chunk)):
+                    yield texts
+        async for texts in _together(reader.close()):
+            yield texts
     finally:
         await response.aclose()
+
+
+async def _together(texts: Iterator[str]) -> AsyncGenerator[list[str], None]:
+    """Yield texts as one list, if there are any; also those before an error that ends them."""
+    found: list[str] = []
+    try:
+        found.extend(texts)  # keeps what came before an error
+    except UpstreamError:
+        if found:
+            yield found
+        raise
+    if found:
+        yield found
 
 
 async def _open(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 from server.llm.deadlines import within_deadlines
+from server.llm.pacing import TimingWheel
 from server.llm.port import (
     Finish,
     FinishReason,
@@ -23,12 +24,16 @@ _WORDS = ("one ", "two ", "more ", "words ", "of ", "the ", "script ", "here ")
 PIECES_PER_TURN = 16
 """Pieces given without a pause before everybody else has a turn."""
 
+MAX_TOGETHER = 512
+"""Pieces of one delta, when what is due is given together."""
+
 
 class Scripted:
     """Runs its script for every question anew.
 
     What is due when is reckoned from the start of the answer, so late wake-ups do not add up. A
-    long script is said to its end: `max_output_tokens` is left to the script.
+    long script is said to its end: `max_output_tokens` is left to the script. With a `pace`, what
+    is due when it is looked at is one delta; else each piece is one.
     """
 
     name = "scripted"
@@ -39,8 +44,11 @@ class Scripted:
         *,
         first_token_timeout_s: float,
         inter_token_timeout_s: float,
+        pace: TimingWheel | None = None,
     ) -> None:
         self._steps = steps
+        self._pace = pace
+        self._together = 1 if pace is None else MAX_TOGETHER
         self._first_token_timeout_s = first_token_timeout_s
         self._inter_token_timeout_s = inter_token_timeout_s
 
@@ -50,6 +58,7 @@ class Scripted:
             self._run(request),
             first_token_timeout_s=self._first_token_timeout_s,
             inter_token_timeout_s=self._inter_token_timeout_s,
+            pace=self._pace,
         )
 
     async def check(self) -> None:
@@ -65,24 +74,32 @@ class Scripted:
         finish: FinishReason = "stop"
         signal: float | None = None
         chars = pieces = 0
+        due: list[str] = []
         for step in self._steps:
             if isinstance(step, Fail):
+                if due:
+                    yield TextDelta("".join(due))
                 message = f"the script fails here: {step.kind}"
                 raise UpstreamError(step.kind, message, retry_after_s=step.retry_after_s)
             if isinstance(step, Say | Words | Stall):
                 for wait_s, text in _pieces(step):
                     due_s += wait_s
                     pieces += 1
+                    if due and (len(due) >= self._together or due_s > loop.time()):
+                        yield TextDelta("".join(due))
+                        due.clear()
                     if wait_s and due_s > loop.time():
                         await asyncio.sleep(due_s - loop.time())
                     elif pieces % PIECES_PER_TURN == 0:
                         await asyncio.sleep(0)
                     if text:
                         chars += len(text)
-                        yield TextDelta(text)
+                        due.append(text)
             else:
                 finish, usage = step.finish or finish, step.usage or usage
                 signal = signal if step.signal is None else step.signal
+        if due:
+            yield TextDelta("".join(due))
         yield usage or estimate_usage(request, chars)
         yield Finish(finish, signal)
 

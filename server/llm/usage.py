@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from server.llm.port import ModelRequest, Usage
 
 CHARS_PER_TOKEN = 4
@@ -32,10 +34,15 @@ class OutputBudget:
         self._max_output_tokens = max_output_tokens
         self._deltas = 0
         self.chars = 0
+        self.is_exceeded = False
 
-    def spend(self, text: str) -> bool:
-        """Count a delta; False when the model is over its limit for certain."""
-        self._deltas += 1
-        self.chars += len(text)
-        at_least = max(min(self._deltas, self.chars // 2), self.chars // 8)
-        return at_least <= self._max_output_tokens
+    def admit(self, deltas: Iterable[str]) -> Iterator[str]:
+        """Yield deltas up to the one with which the model is over its limit for certain."""
+        for text in deltas:
+            self._deltas += 1
+            self.chars += len(text)
+            at_least = max(min(self._deltas, self.chars // 2), self.chars // 8)
+            yield text
+            if at_least > self._max_output_tokens:
+                self.is_exceeded = True
+                return

@@ -27,7 +27,6 @@ from server.answering.running import Machinery
 from server.answering.service import Answering
 from server.answering.sharing import Sharing
 from server.answering.spending import Caps, Spending
-from server.answering.ticker import FrameTicker
 from server.answering.topics import NOBODY, Frame, Topics
 from server.endpoints.node import Node
 from server.endpoints.origins import OriginRule
@@ -171,8 +170,6 @@ class Rig:
             on_event=lambda name: self.metrics.count("manual_events_total", name),
         )
         stack.push_async_callback(self.library.aclose)
-        self.ticker = FrameTicker()
-        stack.callback(self.ticker.close)
         self.chain = Chain(
             self.models,
             answer_timeout_s=self.options.pop("answer_timeout_s", WAIT_S),
@@ -228,7 +225,6 @@ class Rig:
             cache=self.cache,
             flights=self.flights,
             recorder=self.recorder,
-            ticker=self.ticker,
             publisher=self.sharing.writer if self.sharing else Unlogged(),
             clock=time.monotonic,
             timeout_s=self.options.pop("timeout_s", WAIT_S),

@@ -28,7 +28,7 @@ async def read_all(run):
     run.join()
     try:
         async with asyncio.timeout(WAIT_S):
-            return [event async for event in run.read()]
+            return [event async for news in run.read() for event in news]
     finally:
         run.leave()
 
