@@ -22,6 +22,8 @@ HIDDEN: Final = re.compile(
     "[\U000e0000-\U000e007f\u200b\u2060\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
+# Without one of these nothing is an address, and nothing can become one with what follows.
+_SUSPICIOUS: Final = frozenset(":/\\")
 _COLON: Final = re.compile(":")
 # Browsers read a backslash as a slash, and any number of them as two. The end of the text counts,
 # as more may follow behind an item.
@@ -57,6 +59,9 @@ class OutputGuard:
 
     def feed(self, text: str) -> str:
         """Take text; return what is decided."""
+        if not self._held and text.isascii() and not _SUSPICIOUS.intersection(text):
+            self._seen = (self._seen + text)[-_LOOK_BACK_CHARS:]
+            return text
         self._held += HIDDEN.sub("", text)
         undecided = self._undecided_from()
         ready, self._held = self._held[:undecided], self._held[undecided:]

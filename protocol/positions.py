@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from protocol.errors import EventError
 
 _WRITTEN = re.compile(r"(\d{1,15})-(\d{1,15})")
 
 
-class Position(NamedTuple):
+class Position(msgspec.Struct, frozen=True, order=True, gc=False):
     """The position of an event; positions are ordered as the events of an answer are."""
 
     epoch: int

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
 
+import msgspec
+
 from protocol.codec import encode
 from protocol.events import TERMINAL_EVENTS, AnyAnswerEvent, ResponseReset
 from protocol.positions import BEFORE_ALL, Position
@@ -30,9 +32,11 @@ class Asker:
 NOBODY = Asker()
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One event of the answer `response_id` as it is sent. `kind` is its type."""
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """One event of the answer `response_id` as it is sent. `kind` is its type.
+
+    A process holds hundreds of thousands of these: the garbage collector need not look at them.
+    """
 
     response_id: str
     position: Position

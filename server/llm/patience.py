@@ -10,8 +10,8 @@ class Patience:
 
     `asyncio.timeout` makes and cancels a timer for every wait. Here one timer is looked after only
     when it fires, which is rare: each wait costs two assignments. After a `CancelledError`,
-    `ran_out` tells whether it was this that ended the wait. Waits come one after the other, each
-    in whichever task. To be closed at the end.
+    `ran_out` tells whether it was this that ended the wait. Waits come one after the other, in one
+    task, or in another when that one has ended. To be closed at the end.
     """
 
     def __init__(self) -> None:
@@ -25,9 +25,10 @@ class Patience:
 
     def begin(self, until_s: float) -> None:
         """Wait from here on, until that time of the loop's clock at most."""
-        self._task = task = asyncio.current_task()
-        assert task is not None
-        self._cancelling = task.cancelling()
+        if self._task is None or self._task.done():
+            self._task = asyncio.current_task(self._loop)
+            assert self._task is not None
+            self._cancelling = self._task.cancelling()
         self._until_s = until_s
         if self._timer is None or self._fires_s > until_s:
             self._set_timer(until_s)

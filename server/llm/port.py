@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
+
 FinishReason = Literal["stop", "length", "blocked", "truncated"]
 """`truncated`: the upstream ended without saying why, so the text may be cut."""
 
@@ -73,15 +75,13 @@ class ModelRequest:
     temperature: float = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
     """A piece of model text, not yet parsed for markers."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one call; `estimated` when the provider gave no numbers."""
 
     input_tokens: int
@@ -90,8 +90,7 @@ class Usage:
     estimated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True, gc=False):
     """The end of the stream. `signal` is the model's own confidence 0..1 where it has one."""
 
     reason: FinishReason
