@@ -213,7 +213,8 @@ class AnswerStream:
 
     def _flush_text(self) -> None:
         if self._pending_text:
-            self._step("delta")
+            if self.state is not AnswerState.STREAMING:
+                self._step("delta")
             delta = "".join(self._pending_text)
             self._pending_text.clear()
             self._ready.append(OutputTextDelta(**self._position(), delta=delta))

@@ -10,6 +10,33 @@ from server.answering.admission import Place
 from server.llm.chain import ChainEvent, Reset
 from server.llm.port import Finish
 
+Take = Callable[[ChainEvent], bool]
+"""What a reader does with an event, at once; true when it needs no more."""
+
+
+class _Reading:
+    """One reader's place at a call that still runs."""
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self.ended = asyncio.get_running_loop().create_future()
+        self.has_enough = False
+
+    def see(self, event: ChainEvent) -> None:
+        if self.ended.done():
+            return
+        try:
+            self.has_enough = self._take(event)
+        except Exception as error:  # noqa: BLE001 - it is raised where the reading is awaited
+            self.ended.set_exception(error)
+        else:
+            if self.has_enough:
+                self.ended.set_result(None)
+
+    def end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
 
 class ModelRun:
     """Reads `events` once and lets every reader see all that count from the first on.
@@ -33,7 +60,7 @@ class ModelRun:
         self._error: BaseException | None = None
         self._ended = False
         self._finished = False
-        self._grew = asyncio.Event()
+        self._readings: dict[_Reading, None] = {}
         self._readers = 0
         self._closing = False
         self._task = asyncio.create_task(self._drive(), name="model-run")
@@ -65,23 +92,25 @@ class ModelRun:
             self._closing = True
             self._task.cancel()
 
-    async def read(self) -> AsyncGenerator[list[ChainEvent], None]:
-        """Yield every event from the first on, all that are there at a time.
+    async def read(self, take: Take) -> None:
+        """Have `take` called with every event from the first on, those to come as they come.
 
-        What a reset has made void before the reading began is left out. Raises what the call
-        raised.
+        Returns when the call has ended, or `take` has had enough. What a reset has made void before
+        the reading began is left out. Raises what the call raised, and what `take` did.
         """
         resets = [index for index, event in enumerate(self._seen) if isinstance(event, Reset)]
-        position = resets[-1] + 1 if resets else 0
-        while True:
-            if position < len(self._seen):
-                news = self._seen[position:]
-                position += len(news)
-                yield news
-                continue
-            if self._ended:
-                break
-            await self._grew.wait()
+        for event in self._seen[resets[-1] + 1 if resets else 0 :]:
+            if take(event):
+                return
+        if not self._ended:
+            reading = _Reading(take)
+            self._readings[reading] = None
+            try:
+                await reading.ended
+            finally:
+                self._readings.pop(reading, None)
+            if reading.has_enough:
+                return
         if self._error is not None:
             raise self._error
 
@@ -91,19 +120,17 @@ class ModelRun:
             async for event in events:
                 self._seen.append(event)
                 self._finished = self._finished or isinstance(event, Finish)
-                self._wake()
+                for reading in tuple(self._readings):
+                    reading.see(event)
 
     def _settle(self, task: asyncio.Task[None]) -> None:
         # A callback, since a task that is cancelled before its first step runs none of its code.
         self._error = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._ended = True
         self.place.leave()
-        self._wake()
+        for reading in self._readings:
+            reading.end()
         self._on_done(self)
-
-    def _wake(self) -> None:
-        self._grew.set()
-        self._grew.clear()
 
     async def aclose(self) -> None:
         """End the call and wait until the upstream is closed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 
@@ -215,16 +214,20 @@ class RunningAnswer:
         self._give(self._stream.report("queued", detail={"queue_position": position}))
 
     async def _follow(self, run: ModelRun) -> Finish:
-        async with contextlib.aclosing(run.read()) as events:
-            async for news in events:
-                for event in news:
-                    finish = self._take(event)
-                    if finish is not None:
-                        return finish
-                self._give(self._stream.take())
-        return Finish("truncated")
+        finish = Finish("truncated")
 
-    def _take(self, event: ChainEvent) -> Finish | None:
+        def take(event: ChainEvent) -> bool:
+            nonlocal finish
+            if isinstance(event, Finish):
+                finish = event
+            elif not self._stopped:
+                self._take(event)
+            return self._stopped or finish is event
+
+        await run.read(take)
+        return finish
+
+    def _take(self, event: ChainEvent) -> None:
         match event:
             case TextDelta():
                 self._take_text(event.text)
@@ -237,14 +240,14 @@ class RunningAnswer:
                 self._facts.model, self._facts.fallback = heir.model, heir.fallback
             case Reset():
                 self._give(self._stream.reset(event.reason))
-            case Finish():
-                return event
-        return None
 
     def _take_text(self, text: str) -> None:
         self._stream.feed(text)
-        if self._facts.first_token_at is None and self._stream.has_pending:
+        if not self._stream.has_pending:
+            return
+        if self._facts.first_token_at is None:
             self._facts.first_token_at = self._machinery.clock()
+        self._give(self._stream.take())
 
     def _give(self, events: Iterable[AnyAnswerEvent]) -> None:
         frames = [frame_of(event) for event in events]

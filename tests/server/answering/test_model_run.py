@@ -28,7 +28,9 @@ async def read_all(run):
     run.join()
     try:
         async with asyncio.timeout(WAIT_S):
-            return [event async for news in run.read() for event in news]
+            events = []
+            await run.read(lambda event: events.append(event) or isinstance(event, Finish))
+            return events
     finally:
         run.leave()
 
@@ -105,9 +107,7 @@ async def test_readers_that_have_the_finish_do_not_cut_the_closing_of_the_upstre
     done = []
     run = ModelRun(events(), done.append, free_place())
     run.join()
-    async for event in run.read():
-        if isinstance(event, Finish):
-            break
+    await run.read(lambda event: isinstance(event, Finish))
     run.leave()
     await until(lambda: done)
     assert gave_back == [True]
