@@ -81,11 +81,6 @@ class AnswerStream:
         """Whether any text has come."""
         return self._written_chars > 0
 
-    @property
-    def has_pending(self) -> bool:
-        """Whether `take` would return something."""
-        return bool(self._ready or self._pending_text)
-
     def create(self, response: StartedResponse, event_id: str | UnsetType) -> list[AnyAnswerEvent]:
         """Open the answer."""
         self._step("created")
@@ -217,7 +212,15 @@ class AnswerStream:
                 self._step("delta")
             delta = "".join(self._pending_text)
             self._pending_text.clear()
-            self._ready.append(OutputTextDelta(**self._position(), delta=delta))
+            self._ready.append(
+                OutputTextDelta(
+                    response_id=self.response_id,
+                    epoch=self.epoch,
+                    sequence_number=self._next_number,
+                    delta=delta,
+                )
+            )
+            self._next_number += 1
 
     def _step(self, step: AnswerStep) -> None:
         self.state = next_answer_state(self.state, step)

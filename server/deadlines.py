@@ -11,7 +11,6 @@ from typing import Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
-from websockets.protocol import State
 
 from server.endpoints.outbox import WRITE_TEXT
 
@@ -33,15 +32,6 @@ libraries and browsers send that by themselves."""
 
 CLOSE_TIMEOUT_S: Final = 3.0
 """For sockets whose clients do not answer the closing."""
-
-
-def head_of_text(size: int) -> bytes:
-    """Return the head of an unmasked, whole text frame of `size` bytes (RFC 6455, section 5.2)."""
-    if size < 126:
-        return bytes((0x81, size))
-    if size < 65_536:
-        return b"\x81\x7e" + size.to_bytes(2, "big")
-    return b"\x81\x7f" + size.to_bytes(8, "big")
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -126,6 +116,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     _abort: asyncio.TimerHandle | None = None
     _silence: asyncio.TimerHandle | None = None
+    _is_full = False
 
     def handle_connect(self, event: Request) -> None:
         """Offer the application `write_text` beside ASGI's `send`."""
@@ -139,15 +130,26 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
         ASGI's way to here takes a task, a dozen calls and a frame object.
         """
-        if (
-            self.conn.state is not State.OPEN
-            or self.close_sent
-            or not self.writable.is_set()
-            or self.transport.is_closing()
-        ):
+        if self._is_full or self.close_sent or self.transport.is_closing():
             return False
-        self.transport.write(head_of_text(len(text)) + text)
+        size = len(text)
+        if size < 126:  # the head of an unmasked, whole text frame: RFC 6455, section 5.2
+            self.transport.write(bytes((0x81, size)) + text)
+        elif size < 65_536:
+            self.transport.write(b"\x81\x7e" + size.to_bytes(2, "big") + text)
+        else:
+            self.transport.write(b"\x81\x7f" + size.to_bytes(8, "big") + text)
         return True
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly for now."""
+        self._is_full = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._is_full = False
+        super().resume_writing()
 
     async def run_asgi(self) -> None:
         """Run the application, then close for good."""

@@ -11,7 +11,15 @@ import structlog
 
 from protocol.positions import BEFORE_ALL, Position
 from server.answering.taken import TakenQuestion, read_question
-from server.answering.topics import BEGUN_ANEW, RESET, Frame, Topic, Topics, reset_frame
+from server.answering.topics import (
+    BEGUN_ANEW,
+    RESET,
+    STATUS_OF_KIND,
+    Frame,
+    Topic,
+    Topics,
+    reset_frame,
+)
 from server.storage.fleet import Fleet
 from server.storage.response_log import READ_ENTRIES, Entry, LogError, ResponseLog
 
@@ -266,4 +274,4 @@ def _frames_to_show(topic: Topic, entry: Entry, followed: Followed) -> list[Fram
     expected = Position(last.epoch + 1, 0) if topic.is_reset else last.next
     if topic.frames and position != expected:
         followed.has_gap = True
-    return [Frame(topic.response_id, position, kind, entry.frame)]
+    return [Frame(topic.response_id, position, kind, entry.frame, kind in STATUS_OF_KIND)]

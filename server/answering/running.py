@@ -220,7 +220,11 @@ class RunningAnswer:
             nonlocal finish
             if isinstance(event, Finish):
                 finish = event
-            elif not self._stopped:
+            elif self._stopped:
+                pass
+            elif isinstance(event, TextDelta):
+                self._take_text(event.text)
+            else:
                 self._take(event)
             return self._stopped or finish is event
 
@@ -229,8 +233,6 @@ class RunningAnswer:
 
     def _take(self, event: ChainEvent) -> None:
         match event:
-            case TextDelta():
-                self._take_text(event.text)
             case Attempt():
                 self._facts.model, self._facts.fallback = event.model, event.fallback
                 self._give(
@@ -243,11 +245,10 @@ class RunningAnswer:
 
     def _take_text(self, text: str) -> None:
         self._stream.feed(text)
-        if not self._stream.has_pending:
-            return
-        if self._facts.first_token_at is None:
+        events = self._stream.take()
+        if events and self._facts.first_token_at is None:
             self._facts.first_token_at = self._machinery.clock()
-        self._give(self._stream.take())
+        self._give(events)
 
     def _give(self, events: Iterable[AnyAnswerEvent]) -> None:
         frames = [frame_of(event) for event in events]

@@ -17,7 +17,7 @@ from protocol.positions import BEFORE_ALL, Position
 
 RESET = "response.reset"
 BEGUN_ANEW = "the answer was begun anew"
-_TERMINAL = {f"response.{status}": status for status in TERMINAL_EVENTS}
+STATUS_OF_KIND = {f"response.{status}": status for status in TERMINAL_EVENTS}
 _position = attrgetter("position")
 
 
@@ -35,24 +35,22 @@ NOBODY = Asker()
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """One event of the answer `response_id` as it is sent. `kind` is its type.
 
-    A process holds hundreds of thousands of these: the garbage collector need not look at them.
+    Nothing follows a frame that `ends`. A process holds hundreds of thousands of these: the garbage
+    collector need not look at them.
     """
 
     response_id: str
     position: Position
     kind: str
     text: str
-
-    @property
-    def ends(self) -> bool:
-        """Whether nothing follows it."""
-        return self.kind in _TERMINAL
+    ends: bool = False
 
 
 def frame_of(event: AnyAnswerEvent) -> Frame:
     """Return an event as a frame."""
     position = Position(event.epoch, event.sequence_number)
-    return Frame(event.response_id, position, str(event.__struct_config__.tag), encode(event))
+    kind = str(event.__struct_config__.tag)
+    return Frame(event.response_id, position, kind, encode(event), kind in STATUS_OF_KIND)
 
 
 def reset_frame(response_id: str, position: Position, reason: str) -> Frame:
@@ -112,7 +110,11 @@ class Topic:
     @property
     def status(self) -> str:
         """`in_progress`, or how the answer ended."""
-        return _TERMINAL.get(self.frames[-1].kind, "in_progress") if self.frames else "in_progress"
+        return (
+            STATUS_OF_KIND.get(self.frames[-1].kind, "in_progress")
+            if self.frames
+            else "in_progress"
+        )
 
     @property
     def has_ended(self) -> bool:

@@ -40,9 +40,14 @@ class Turn:
     open: list[Call] = field(default_factory=list)
     errors: list[UpstreamError] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
-    has_text: bool = False
+    speaking: Call | None = None  # whose words are given
     was_reset: bool = False
     out_of_time: bool = False
+
+    @property
+    def has_text(self) -> bool:
+        """Whether text has been given that no reset has made void."""
+        return self.speaking is not None and self.speaking.has_text
 
     @property
     def is_over(self) -> bool:

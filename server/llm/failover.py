@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 
 from protocol.events import AttemptReason
 from server.llm.attempts import Attempt, ChainEvent, Ended, Reset
@@ -81,17 +80,21 @@ class Chain:
             call = await self._next_call(turn)
             while call is not None:
                 yield call.attempt
+                turn.speaking = call
                 try:
-                    async with aclosing(self._speak(call, turn)) as events:
-                        async for event in events:
-                            yield event
+                    async for event in self._begin_to_speak(call, turn):
+                        yield event
+                    async for event in turn.speaking.rest:
+                        yield event
                     return
                 except UpstreamError as error:
+                    turn.out_of_time = turn.speaking.out_of_time
+                    yield await self._fail(turn.speaking, error, turn)
                     call = None if turn.is_over else await self._next_call(turn)
                     if call is None and (turn.has_text or turn.out_of_time):
                         raise
                     if turn.has_text:
-                        turn.has_text, turn.was_reset = False, True
+                        turn.speaking, turn.was_reset = None, True
                         yield Reset(error.kind)
             raise turn.error()
         finally:
@@ -129,28 +132,20 @@ class Chain:
             return "first"
         return "retry" if deployment.model.name == turn.latest else "failover"
 
-    async def _speak(self, call: Call, turn: Turn) -> AsyncGenerator[ChainEvent, None]:
-        """Yield the events of one call, or of a hedge that is faster."""
+    async def _begin_to_speak(self, call: Call, turn: Turn) -> AsyncGenerator[ChainEvent, None]:
+        """Yield the first event of one call, or of a hedge that is faster: `turn.speaking` then."""
         timed: Call | None = call if turn.hedge_after_s is not None and turn.attempts == 1 else None
         rival = await self._hedge(call, turn)
         if rival is not None:
             yield rival.attempt
-            call, ended = await self._race(call, rival, turn)
+            turn.speaking, ended = await self._race(call, rival, turn)
             yield ended
-        try:
-            first = await call.first()
-            if timed is not None and turn.hedge_after_s is not None:
-                self._hedging.spoke(timed.waited_s, turn.hedge_after_s)
-            if first is not None:
-                turn.has_text = call.has_text
-                yield first
-            async for event in call.rest:
-                turn.has_text = call.has_text
-                yield event
-        except UpstreamError as error:
-            turn.out_of_time = call.out_of_time
-            yield await self._fail(call, error, turn)
-            raise
+            call = turn.speaking
+        first = await call.first()
+        if timed is not None and turn.hedge_after_s is not None:
+            self._hedging.spoke(timed.waited_s, turn.hedge_after_s)
+        if first is not None:
+            yield first
 
     async def _hedge(self, call: Call, turn: Turn) -> Call | None:
         """Begin a call beside `call` when that is silent for too long and a hedge is allowed."""

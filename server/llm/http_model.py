@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from server.llm.deadlines import within_deadlines
-from server.llm.http_stream import Decoder, check_reachable, new_client, stream_events
+from server.llm.http_client import new_client
+from server.llm.http_stream import Decoder, check_reachable, stream_events
 from server.llm.pacing import TimingWheel
 from server.llm.port import ModelEvent, ModelRequest
 from server.llm.statuses import error_from_status

@@ -21,7 +21,6 @@ from server.llm.port import (
     UpstreamError,
     Usage,
 )
-from server.llm.shards import ShardedTransport
 from server.llm.sse import ServerSentEvent, SseError, SseParser
 from server.llm.statuses import error_from_object, error_from_status, parse_retry_after
 from server.llm.usage import OutputBudget, estimate_usage
@@ -61,20 +60,6 @@ Decoder = Callable[[bytes, Reply], str]
 Raises `ValueError` when the data is not what the protocol says, `UpstreamError` when it is an
 error object.
 """
-
-
-def new_client() -> httpx.AsyncClient:
-    """An HTTP client for model servers: no proxies or netrc from the environment, no redirects.
-
-    It has no timeouts of its own: `within_deadlines` and `check_reachable` set them.
-    """
-    return httpx.AsyncClient(
-        trust_env=False,
-        follow_redirects=False,
-        timeout=None,  # noqa: S113 the deadlines are set where the events are counted
-        transport=ShardedTransport(),
-        headers={"accept-encoding": "identity"},
-    )
 
 
 async def stream_events(
@@ -182,27 +167,28 @@ async def _texts(
     try:
         _refuse_unreadable(response)
         chunks: AsyncGenerator[bytes, None] = response.aiter_raw()  # type: ignore[assignment]
+        at_end = False
         async with aclosing(chunks):
-            while (chunk := await _next_chunk(chunks, reader.reply)) is not None:
-                async for texts in _together(reader.feed(chunk)):
+            while not at_end:
+                chunk = await _next_chunk(chunks, reader.reply)
+                at_end = chunk is None
+                texts, error = _gather(reader.close() if chunk is None else reader.feed(chunk))
+                if texts:
                     yield texts
-        async for texts in _together(reader.close()):
-            yield texts
+                if error is not None:
+                    raise error
     finally:
         await response.aclose()
 
 
-async def _together(texts: Iterator[str]) -> AsyncGenerator[list[str], None]:
-    """Yield texts as one list, if there are any; also those before an error that ends them."""
+def _gather(texts: Iterator[str]) -> tuple[list[str], UpstreamError | None]:
+    """Return what `texts` has, and the error that ended it."""
     found: list[str] = []
     try:
         found.extend(texts)  # keeps what came before an error
-    except UpstreamError:
-        if found:
-            yield found
-        raise
-    if found:
-        yield found
+    except UpstreamError as error:
+        return found, error
+    return found, None
 
 
 async def _open(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from itertools import cycle, islice, repeat
 
 from server.llm.deadlines import within_deadlines
 from server.llm.pacing import TimingWheel
@@ -104,14 +105,12 @@ class Scripted:
         yield Finish(finish, signal)
 
 
-def _pieces(step: Say | Words | Stall) -> Iterator[tuple[float, str]]:
+def _pieces(step: Say | Words | Stall) -> Iterable[tuple[float, str]]:
     """What a step says: seconds to wait, then text."""
     if isinstance(step, Say):
-        yield step.delay_ms / 1000, step.text
-    elif isinstance(step, Stall):
-        yield step.stall_ms / 1000, ""
-    else:
-        wait_s = 1 / step.rate_per_s if step.rate_per_s else 0.0
-        words = (step.word,) if step.word else _WORDS
-        for number in range(step.tokens):
-            yield wait_s, words[number % len(words)]
+        return ((step.delay_ms / 1000, step.text),)
+    if isinstance(step, Stall):
+        return ((step.stall_ms / 1000, ""),)
+    wait_s = 1 / step.rate_per_s if step.rate_per_s else 0.0
+    words = (step.word,) if step.word else _WORDS
+    return zip(repeat(wait_s), islice(cycle(words), step.tokens), strict=False)

@@ -9,7 +9,8 @@ its data is JSON, which tells by itself whether it is whole.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 MAX_LINE_BYTES = 2**20
 """The longest line. Events are a few KiB; in a longer line no end is to be expected."""
@@ -25,8 +26,7 @@ class SseError(ValueError):
     """The stream broke a limit and cannot be read further."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
     r"""One event. `data` is its data lines joined by `\n`, not yet decoded."""
 
     data: bytes
@@ -62,6 +62,10 @@ class SseParser:
         """
         if not data:
             return []
+        if self._is_between_events and len(data) <= self._max_line_bytes:
+            simple = _simple_events(data, self._last_id)
+            if simple is not None:
+                return simple
         start = 1 if self._after_cr and data.startswith(b"\n") else 0
         self._after_cr = data.endswith(b"\r")
         events: list[ServerSentEvent] = []
@@ -79,6 +83,10 @@ class SseParser:
         events = [self._end_line()] if self._line else []
         events.append(self._dispatch())
         return [event for event in events if event is not None]
+
+    @property
+    def _is_between_events(self) -> bool:
+        return not (self._first_line or self._after_cr or self._line or self._data or self._event)
 
     def _append(self, piece: bytes) -> None:
         if len(self._line) + len(piece) > self._max_line_bytes:
@@ -122,3 +130,17 @@ class SseParser:
         self._event = ""
         self._retry_ms = None
         return event
+
+
+def _simple_events(data: bytes, last_id: str) -> list[ServerSentEvent] | None:
+    """Return the events of whole blocks of one `data:` line each, as nearly all servers write.
+
+    None when there is anything else in `data`: then it is read line by line, at ten times the cost.
+    """
+    if not data.endswith(b"\n\n") or b"\r" in data:
+        return None
+    blocks = data[:-2].split(b"\n\n")
+    for block in blocks:
+        if not block.startswith(b"data: ") or b"\n" in block:
+            return None
+    return [ServerSentEvent(block[6:], id=last_id) for block in blocks]
