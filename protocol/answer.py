@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TypedDict
 
 from msgspec import UNSET, UnsetType
@@ -152,16 +152,25 @@ class AnswerStream:
 
     def feed(self, text: str) -> None:
         """Take model text."""
-        self._absorb(self._parser.feed(text))
+        for part in self._parser.feed(text):
+            if isinstance(part, PlainText):
+                self._write(self._guard.feed(part.text))
+            else:
+                self._add_item(part)
 
     def end_text(self) -> None:
         """Take the end of the model's text: what is still held back is text after all."""
-        self._absorb(self._parser.close())
+        for part in self._parser.close():
+            if isinstance(part, PlainText):
+                self._write(self._guard.feed(part.text))
+            else:
+                self._add_item(part)
         self._write(self._guard.flush())
 
     def take(self) -> list[AnyAnswerEvent]:
         """Return the events that are ready, in order, each with its number."""
-        self._flush_text()
+        if self._pending_text:
+            self._flush_text()
         events, self._ready = self._ready, []
         return events
 
@@ -172,13 +181,6 @@ class AnswerStream:
         terminal = TERMINAL_EVENTS[response.status]
         self._ready.append(terminal(**self._position(), response=response))
         return self.take()
-
-    def _absorb(self, parts: Sequence[PlainText | Marker]) -> None:
-        for part in parts:
-            if isinstance(part, PlainText):
-                self._write(self._guard.feed(part.text))
-            else:
-                self._add_item(part)
 
     def _write(self, text: str) -> None:
         if not text:

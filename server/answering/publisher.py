@@ -43,8 +43,8 @@ class Unlogged:
     def publish(self, topic: Topic, frames: Sequence[Frame]) -> None:
         """Take the next frames of a topic."""
         topic.extend(frames)
-        topic.logged = len(topic.frames)
-        topic.release(topic.logged)
+        topic.logged = upto = len(topic.frames)
+        topic.release(upto)
 
     def forget(self, topic: Topic) -> None:
         """Nothing to forget."""

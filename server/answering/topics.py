@@ -110,11 +110,8 @@ class Topic:
     @property
     def status(self) -> str:
         """`in_progress`, or how the answer ended."""
-        return (
-            STATUS_OF_KIND.get(self.frames[-1].kind, "in_progress")
-            if self.frames
-            else "in_progress"
-        )
+        kind = self.frames[-1].kind if self.frames else ""
+        return STATUS_OF_KIND.get(kind, "in_progress")
 
     @property
     def has_ended(self) -> bool:
@@ -136,7 +133,7 @@ class Topic:
         """Let readers see the first `upto` frames."""
         if upto > self.released:
             self.released = upto
-            for reader in tuple(self.readers):
+            for reader in self.readers.copy():
                 reader.pump()
 
     def forget_unreleased(self) -> None:

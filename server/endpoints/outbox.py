@@ -41,8 +41,9 @@ class Outbox:
     """Frames in order, sent by the one task that runs `run`.
 
     `put` never blocks: what `write` takes is gone, the rest waits for `send`. Those who can wait
-    ask `has_room` first, and are called by `on_room` when there is room again. A socket that takes
-    nothing for `slow_s` seconds, or falls behind with what cannot wait, is slow.
+    are told by `on_full` to do so and by `on_room` that they need no longer: half of the buffer is
+    for what cannot. A socket that takes nothing for `slow_s` seconds, or falls behind with what
+    cannot wait, is slow.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Outbox:
         *,
         buffer_bytes: int,
         slow_s: float,
+        on_full: Callable[[], None] = lambda: None,
         on_room: Callable[[], None] = lambda: None,
         write: Callable[[bytes], bool] = write_nothing,
     ) -> None:
@@ -58,6 +60,7 @@ class Outbox:
         self._write = write
         self._buffer_bytes = buffer_bytes
         self._slow_s = slow_s
+        self._on_full = on_full
         self._on_room = on_room
         self._frames: deque[tuple[str, int]] = deque()
         self._bytes = 0
@@ -70,14 +73,6 @@ class Outbox:
     def is_closing(self) -> bool:
         """Whether what is put now would be dropped."""
         return self._closing is not None
-
-    @property
-    def has_room(self) -> bool:
-        """Whether what can wait need not: half of the buffer is for what cannot."""
-        if self._bytes < self._buffer_bytes // 2:
-            return True
-        self._was_full = True
-        return False
 
     def put(self, frame: str) -> None:
         """Queue a frame; after `close` it is dropped."""
@@ -93,6 +88,9 @@ class Outbox:
         else:
             self._frames.append((frame, size))
             self._bytes += size
+            if not self._was_full and self._bytes >= self._buffer_bytes // 2:
+                self._was_full = True
+                self._on_full()
         self._changed.set()
 
     def close(self, code: CloseCode, reason: str) -> None:

@@ -39,10 +39,16 @@ class Reading:
         self._opening = 0
         self._is_closed = False
         self._outbox: Outbox | None = None
+        self.has_room = False  # for a frame of an answer
 
     def start(self, outbox: Outbox) -> None:
-        """Put frames into `outbox`, which calls `read_on` when it has room again."""
+        """Put frames into `outbox`, which calls `wait` when it is full and `read_on` after it."""
         self._outbox = outbox
+        self.has_room = True
+
+    def wait(self) -> None:
+        """There is no room."""
+        self.has_room = False
 
     def read(self, topic: Topic, after: Position = BEFORE_ALL) -> None:
         """Read a topic on after a position, in place of an earlier reading of it."""
@@ -55,6 +61,7 @@ class Reading:
 
     def read_on(self) -> None:
         """There is room again."""
+        self.has_room = True
         for reader in tuple(self._readers.values()):
             reader.pump()
 
@@ -64,11 +71,6 @@ class Reading:
         for reader in tuple(self._readers.values()):
             reader.close()
         self._readers.clear()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether a frame may be put now."""
-        return self._outbox is not None and self._outbox.has_room
 
     def put(self, frame: Frame) -> None:
         """Take a frame of an answer."""

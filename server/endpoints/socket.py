@@ -75,6 +75,7 @@ class Connection:
             websocket.send_text,
             buffer_bytes=node.send_buffer_bytes,
             slow_s=node.slow_client_s,
+            on_full=self._reading.wait,
             on_room=self._reading.read_on,
             write=websocket.scope.get("extensions", {}).get(WRITE_TEXT, write_nothing),
         )

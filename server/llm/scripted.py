@@ -91,7 +91,7 @@ class Scripted:
                         due.clear()
                     if wait_s and due_s > loop.time():
                         await asyncio.sleep(due_s - loop.time())
-                    elif pieces % PIECES_PER_TURN == 0:
+                    elif self._pace is None and pieces % PIECES_PER_TURN == 0:
                         await asyncio.sleep(0)
                     if text:
                         chars += len(text)

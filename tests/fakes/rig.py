@@ -34,6 +34,7 @@ from server.endpoints.principals import KeyRing
 from server.feedback.service import Feedback
 from server.feedback.writer import Writer
 from server.llm.chain import Chain
+from server.llm.pacing import TimingWheel
 from server.llm.port import Finish, TextDelta, UpstreamError
 from server.llm.prices import load_prices
 from server.llm.script import parse_script
@@ -120,11 +121,14 @@ class Told:
         """Nothing to give back."""
 
 
-def scripted(*steps: dict[str, object]) -> Scripted:
+def scripted(*steps: dict[str, object], pace: TimingWheel | None = None) -> Scripted:
     import json
 
     return Scripted(
-        parse_script(json.dumps(steps)), first_token_timeout_s=WAIT_S, inter_token_timeout_s=WAIT_S
+        parse_script(json.dumps(steps)),
+        first_token_timeout_s=WAIT_S,
+        inter_token_timeout_s=WAIT_S,
+        pace=pace,
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 from rig import BATTERY, MARKED, QUOTE, Listener, Rig, Told, failing, kind, scripted, until
 
 from protocol.messages import HistoryTurn
+from server.llm.pacing import TimingWheel
 from server.llm.port import Finish, TextDelta
 from server.manuals.documents import ManualError
 
@@ -282,16 +283,13 @@ async def test_a_product_without_a_manual_is_answered_from_its_facts():
 
 
 async def test_the_first_token_goes_at_once_and_the_rest_in_frames():
-    gate = asyncio.Event()
-    words = [f"w{number} " for number in range(200)]
-    async with Rig(Told("First ", gate, *words)) as rig:
+    model = scripted({"tokens": 200, "rate_per_s": 1000}, pace=TimingWheel(0.04))
+    async with Rig(model) as rig:
         listener = rig.start()
-        first = await listener.until(DELTA)
-        assert first.delta == "First "
-        gate.set()
         await listener.end()
-        deltas = [e for e in listener.events if kind(e) == DELTA]
-        assert listener.final.output_text == "First " + "".join(words)
+        deltas = [e.delta for e in listener.events if kind(e) == DELTA]
+        assert deltas[0].startswith("one ")
+        assert len("".join(deltas).split()) == 200
         assert 2 <= len(deltas) < 50
 
 

@@ -101,21 +101,26 @@ async def test_f63_what_cannot_wait_closes_a_blocked_socket_at_its_buffer(monkey
     assert await running is SLOW
 
 
-async def test_f63_what_can_wait_is_asked_for_when_there_is_room_again():
+async def test_f63_what_can_wait_is_told_when_the_buffer_is_full_and_when_there_is_room_again():
     wire = Wire()
-    asked = []
-    outbox = Outbox(wire.send, buffer_bytes=100, slow_s=60, on_room=lambda: asked.append(1))
-    assert outbox.has_room
+    told = []
+    outbox = Outbox(
+        wire.send,
+        buffer_bytes=100,
+        slow_s=60,
+        on_full=lambda: told.append("full"),
+        on_room=lambda: told.append("room"),
+    )
     outbox.put("x" * 49)
-    assert outbox.has_room
+    assert told == []
     outbox.put("x")
-    assert not outbox.has_room
+    outbox.put("x")
+    assert told == ["full"]
     running = asyncio.create_task(finished(outbox))
-    await until(lambda: asked)
-    assert outbox.has_room
+    await until(lambda: len(told) == 2)
     outbox.close(CloseCode.GOING_AWAY, "bye")
     await running
-    assert asked == [1]
+    assert told == ["full", "room"]
 
 
 async def test_what_the_socket_raises_is_raised():
@@ -126,3 +131,25 @@ async def test_what_the_socket_raises_is_raised():
     outbox.put("frame")
     with pytest.raises(ConnectionError):
         await finished(outbox)
+
+
+async def test_a_frame_is_written_at_once_when_nothing_waits_and_the_socket_takes_it():
+    wire = Wire()
+    written, takes = [], [True, False, True]
+
+    def write(frame):
+        taken = takes.pop(0)
+        written.extend([frame] * taken)
+        return taken
+
+    outbox = Outbox(wire.send, buffer_bytes=100, slow_s=60, write=write)
+    for frame in ("one", "two", "three"):
+        outbox.put(frame)
+    assert written == [b"one"]
+    assert takes == [True]  # nothing overtakes what waits
+    running = asyncio.create_task(finished(outbox))
+    await until(lambda: wire.sent == ["two", "three"])
+    outbox.put("four")
+    assert written == [b"one", b"four"]
+    outbox.close(CloseCode.GOING_AWAY, "bye")
+    await running
