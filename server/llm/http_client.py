@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+
+RECEIVE_BUFFER_BYTES = 65_536
+"""What the kernel may hold of an answer that is read slowly; left alone it grows to megabytes.
+Each round trip brings as much, many times what a model writes."""
 
 IDLE_S = 30.0
 """How long a connection is kept for the next request."""
@@ -22,7 +29,9 @@ def new_client() -> httpx.AsyncClient:
 
     def session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ssl=tls),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=IDLE_S, ssl=tls, socket_factory=_make_socket
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("user-agent", "accept"),
         )
@@ -34,3 +43,11 @@ def new_client() -> httpx.AsyncClient:
         transport=AiohttpTransport(client=session),
         headers={"accept-encoding": "identity"},
     )
+
+
+def _make_socket(address: tuple[Any, ...]) -> socket.socket:
+    """Return a socket for an address as `getaddrinfo` gives them."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    return made
