@@ -97,7 +97,7 @@ METRICS: tuple[Metric, ...] = (
         "event_loop_lag_seconds",
         "histogram",
         "Lateness of the loop.",
-        buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+        buckets=(0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5),
     ),
     Metric("event_loop_blocked_total", "counter", "Times the loop was over 50 ms late."),
     Metric("dependency_up", "gauge", "1 when a dependency works, else 0.", ("dependency",)),
