@@ -68,7 +68,6 @@ class AnswerStream:
         self._guard = OutputGuard(self._link_hosts)
         self._written: list[str] = []
         self._written_chars = 0
-        self._claim = ""
         self._pending_text: list[str] = []
 
     @property
@@ -187,14 +186,13 @@ class AnswerStream:
             return
         self._written.append(text)
         self._written_chars += len(text)
-        self._claim = (self._claim + text)[-MAX_CLAIM_CHARS:]
         self._pending_text.append(text)
 
     def _add_item(self, marker: Marker) -> None:
         self._write(self._guard.flush())
         item_id = self._next_item_id()
         body = marker.body if marker.kind == "citation" else self._guard.clean(marker.body)
-        made = self._maker.make(marker.kind, body, item_id, self._written_chars, self._claim)
+        made = self._maker.make(marker.kind, body, item_id, self._written_chars, self._claim())
         if isinstance(made, str):
             self.dropped[made] += 1
             return
@@ -202,6 +200,14 @@ class AnswerStream:
         self._step("item")
         self.items.append(made)
         self._ready.append(OutputItemDone(**self._position(), item=made))
+
+    def _claim(self) -> str:
+        """Return the end of the text so far, which an item may stand for."""
+        chars, at = 0, len(self._written)
+        while at and chars < MAX_CLAIM_CHARS:
+            at -= 1
+            chars += len(self._written[at])
+        return "".join(self._written[at:])[-MAX_CLAIM_CHARS:]
 
     def _next_item_id(self) -> str:
         """Return an id that no item of this answer has had, be it one of a discarded epoch."""
