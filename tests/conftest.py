@@ -15,10 +15,15 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent / "fakes"))
 from postgres_servers import PostgresServer, copy_of, empty_database, initialise, new_folder
 from redis_servers import LOG_OF_A_CLUSTER, RedisServer, join, pick_port
+
+# How long an example takes says nothing on a busy machine; what must be quick is a benchmark.
+settings.register_profile("manicule", deadline=None)
+settings.load_profile("manicule")
 
 
 @pytest.fixture

@@ -48,9 +48,7 @@ async def play(box, again, script):
     return said
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=st.lists(steps, max_size=40))
 def test_the_twins_say_the_same(tmp_path_factory, script):
     path = tmp_path_factory.mktemp("outbox") / "outbox.db"

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -114,7 +114,6 @@ clients = st.sampled_from("abcde")
 priorities = st.sampled_from(PRIORITIES)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(clients, priorities), max_size=60))
 def test_positions_fall_by_one_with_each_turn(entries):
     queue, _ = queue_of(*((client, priority, 0.0) for client, priority in entries))
@@ -125,7 +124,6 @@ def test_positions_fall_by_one_with_each_turn(entries):
         assert list(queue.order()) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(clients, priorities), min_size=1, max_size=60), st.data())
 def test_a_position_never_grows_when_somebody_leaves(entries, data):
     queue, made = queue_of(*((client, priority, 0.0) for client, priority in entries))
@@ -134,7 +132,6 @@ def test_a_position_never_grows_when_somebody_leaves(entries, data):
     assert all(at <= before[waiter] for at, waiter in enumerate(queue.order()))
 
 
-@settings(deadline=None)
 @given(st.lists(clients, min_size=1, max_size=60))
 def test_while_two_clients_wait_neither_is_served_twice_more_than_the_other(names):
     queue, _ = queue_of(*((name, "normal", 0.0) for name in names))
@@ -189,4 +186,3 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(deadline=None)

@@ -81,7 +81,7 @@ def ends(id_):
 
 
 def test_any_frames_get_protocol_events_and_one_end_each():
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
     @given(frames)
     def run(sequence):
         loop.run_until_complete(exchange(address, sequence))

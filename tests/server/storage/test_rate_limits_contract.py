@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 import redis
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server.storage.rate_limits import (
@@ -132,7 +132,6 @@ async def test_both_kinds_say_the_same_whatever_comes(limits, clock):
         await until_idle(limits)
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 100),
     st.lists(st.tuples(st.floats(0, 30), st.integers(1, 50)), max_size=30),

@@ -84,9 +84,7 @@ async def test_keeps_every_text_byte_for_byte(store, text):
 
 
 @given(rows=st.lists(JUDGEMENTS, max_size=5), answers=st.lists(INTERACTIONS, max_size=3))
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_keeps_any_row(store, rows, answers):
     # Ids may repeat within an example or from one to the next: then the first row stays.
     results = await store.write([*rows, *answers])

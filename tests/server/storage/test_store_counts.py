@@ -182,9 +182,7 @@ async def test_streams_what_a_filter_says(store):
     since=st.none() | st.integers(0, 4 * DAY_MS),
     until=st.none() | st.integers(0, 4 * DAY_MS),
 )
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_counts_parts_of_days(store, times, since, until):
     tenant = uuid7()
     rows = [judgement(tenant=tenant, received_at=time) for time in times]
