@@ -8,22 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import httpx
 
 from server.llm.attempts import Attempt, ChainEvent, Ended, Reset
 from server.llm.choosing import WithheldCallback
 from server.llm.deployments import StateCallback
 from server.llm.extractive import Extractive
 from server.llm.failover import Chain, ErrorCallback
-from server.llm.gemini import Gemini
-from server.llm.gemini_sdk import GeminiSdk, MissingExtraError
-from server.llm.openai import OpenAI
 from server.llm.pacing import TimingWheel
-from server.llm.port import Model
+from server.llm.port import MissingExtraError, Model
 from server.llm.script import BUILT_IN, ScriptError, load_script, parse_script
 from server.llm.scripted import Scripted
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = [
     "Attempt",
@@ -197,6 +196,9 @@ class _Builder:
             raise ValueError(
                 "set MANICULE_OPENAI_API_KEY, or MANICULE_OPENAI_BASE_URL for a server without keys"
             )
+        # The clients take 0.1 s and 7 MiB, which a chain without providers does not spend.
+        from server.llm.openai import OpenAI
+
         return OpenAI(
             name,
             api_key=key,
@@ -218,6 +220,8 @@ class _Builder:
                 f"own MANICULE_MODEL_KEYS={host}=KEY"
             )
         if provider == "gemini-sdk":
+            from server.llm.gemini_sdk import GeminiSdk
+
             return GeminiSdk(
                 name,
                 api_key=key,
@@ -225,6 +229,8 @@ class _Builder:
                 first_token_timeout_s=self.first_token_timeout_s,
                 inter_token_timeout_s=self.inter_token_timeout_s,
             )
+        from server.llm.gemini import Gemini  # see `_openai`
+
         return Gemini(
             name,
             api_key=key,

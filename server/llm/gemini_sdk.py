@@ -21,6 +21,7 @@ from server.llm.gemini import FINISH_REASONS, contents, model_path
 from server.llm.port import (
     Finish,
     FinishReason,
+    MissingExtraError,
     ModelEvent,
     ModelRequest,
     TextDelta,
@@ -33,10 +34,6 @@ from server.llm.usage import OutputBudget, estimate_usage
 
 _Untyped = Any
 """What the package hands out: it has types, and none that help here."""
-
-
-class MissingExtraError(ImportError):
-    """The optional part is not installed."""
 
 
 def import_sdk() -> tuple[Any, Any]:

@@ -100,6 +100,10 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 ModelEvent = TextDelta | Usage | Finish
 
 
+class MissingExtraError(ImportError):
+    """A model needs an optional part that is not installed."""
+
+
 class UpstreamError(Exception):
     """A model could not answer. The message is ours and never an upstream body.
 

@@ -10,6 +10,7 @@ UNASKED = {
     "pypdf": "a manual, which is read in another process",
     "pypdfium2": "a manual, which is read in another process",
     "selectolax": "a manual, which is read in another process",
+    "aiohttp": "a model of a provider",
     "opentelemetry": "a collector",
     "google.generativeai": "Google's own client",
     "pydantic": "nothing",
