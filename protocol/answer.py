@@ -48,6 +48,23 @@ class AnswerStream:
     the present epoch only.
     """
 
+    __slots__ = (
+        "_guard",
+        "_link_hosts",
+        "_maker",
+        "_next_number",
+        "_parser",
+        "_pending_text",
+        "_ready",
+        "_written",
+        "_written_chars",
+        "dropped",
+        "epoch",
+        "items",
+        "response_id",
+        "state",
+    )
+
     def __init__(
         self, response_id: str, *, epoch: int = 1, link_hosts: Collection[str] = ()
     ) -> None:

@@ -52,6 +52,12 @@ class OutputGuard:
     Holds back only what may become an address: a colon, slashes, the host behind them.
     """
 
+    __slots__ = (
+        "_allowed",
+        "_held",
+        "_seen",
+    )
+
     def __init__(self, allowed_hosts: Collection[str] = ()) -> None:
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
         self._seen = ""  # the end of what was decided, as it came

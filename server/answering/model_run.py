@@ -17,6 +17,12 @@ Take = Callable[[ChainEvent], bool]
 class _Reading:
     """One reader's place at a call that still runs."""
 
+    __slots__ = (
+        "_take",
+        "ended",
+        "has_enough",
+    )
+
     def __init__(self, take: Take) -> None:
         self._take = take
         self.ended = asyncio.get_running_loop().create_future()
@@ -46,6 +52,20 @@ class ModelRun:
     that has said its `Finish` is left to give back its connection. `on_done` is called once, when
     the call has ended in whichever way.
     """
+
+    __slots__ = (
+        "_closing",
+        "_ended",
+        "_error",
+        "_finished",
+        "_on_done",
+        "_readers",
+        "_readings",
+        "_seen",
+        "_source",
+        "_task",
+        "place",
+    )
 
     def __init__(
         self,

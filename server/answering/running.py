@@ -53,6 +53,19 @@ class RunningAnswer:
     `done` is set after the terminal event, or when the answer was given up without one.
     """
 
+    __slots__ = (
+        "_ending_when_stopped",
+        "_facts",
+        "_machinery",
+        "_on_done",
+        "_stopped",
+        "_stream",
+        "_task",
+        "done",
+        "question",
+        "topic",
+    )
+
     def __init__(
         self,
         question: Question,

@@ -85,6 +85,19 @@ class Topic:
     another node needs to take over; `logged` frames are in the log.
     """
 
+    __slots__ = (
+        "asker",
+        "frames",
+        "logged",
+        "question",
+        "readers",
+        "released",
+        "response_id",
+        "size",
+        "when_attended",
+        "when_deserted",
+    )
+
     def __init__(self, response_id: str, asker: Asker, question: bytes = b"") -> None:
         self.response_id = response_id
         self.asker = asker

@@ -46,6 +46,21 @@ class Outbox:
     cannot wait, is slow.
     """
 
+    __slots__ = (
+        "_buffer_bytes",
+        "_bytes",
+        "_changed",
+        "_closing",
+        "_frames",
+        "_on_full",
+        "_on_room",
+        "_send",
+        "_sending_since",
+        "_slow_s",
+        "_was_full",
+        "_write",
+    )
+
     def __init__(
         self,
         send: Callable[[str], Awaitable[None]],

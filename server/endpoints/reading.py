@@ -25,6 +25,17 @@ class Reading:
     end.
     """
 
+    __slots__ = (
+        "_is_closed",
+        "_on_end",
+        "_opening",
+        "_outbox",
+        "_readers",
+        "_resuming",
+        "_send",
+        "has_room",
+    )
+
     def __init__(
         self,
         resuming: Resuming,

@@ -28,6 +28,23 @@ class Call:
     a call closes it, whatever happens.
     """
 
+    __slots__ = (
+        "_began_s",
+        "_chars",
+        "_deadline_s",
+        "_first",
+        "_permit",
+        "_request",
+        "_settled",
+        "_usage",
+        "attempt",
+        "deployment",
+        "has_text",
+        "out_of_time",
+        "rest",
+        "took_s",
+    )
+
     def __init__(
         self, deployment: Deployment, attempt: Attempt, request: ModelRequest, deadline_s: float
     ) -> None:

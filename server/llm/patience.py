@@ -14,6 +14,16 @@ class Patience:
     task, or in another when that one has ended. To be closed at the end.
     """
 
+    __slots__ = (
+        "_cancelling",
+        "_fired",
+        "_fires_s",
+        "_loop",
+        "_task",
+        "_timer",
+        "_until_s",
+    )
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._until_s: float | None = None
