@@ -53,6 +53,7 @@ class CountingProtocol(SocketProtocol):
         self.conn.fail(CloseCode.RATE, "too many frames")
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
+        self._writer.is_open = False
         self.frames = []
         while not self.queue.empty():
             self.queue.get_nowait()

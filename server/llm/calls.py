@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, closing
 from typing import cast
 
 from server.llm.attempts import Attempt, Ended
@@ -24,7 +23,7 @@ def loop_s() -> float:
 class Call:
     """Asks the model of `deployment` for `request`, until `deadline_s` of the loop's clock.
 
-    The deployment is told how it went. `rest` has the events behind the first one. Whoever makes
+    The deployment is told how it went. `next` has the events behind the first one. Whoever makes
     a call closes it, whatever happens.
     """
 
@@ -33,15 +32,17 @@ class Call:
         "_chars",
         "_deadline_s",
         "_first",
+        "_is_over",
+        "_patience",
         "_permit",
         "_request",
         "_settled",
+        "_stream",
         "_usage",
         "attempt",
         "deployment",
         "has_text",
         "out_of_time",
-        "rest",
         "took_s",
     )
 
@@ -60,7 +61,10 @@ class Call:
         self._settled = False  # the deployment knows the outcome
         self._chars = 0
         self._usage: Usage | None = None
-        self.rest = self._run()
+        self._is_over = False  # the `Finish` was given
+        self._patience = Patience()
+        stream = deployment.model.stream(request)
+        self._stream = cast("AsyncGenerator[ModelEvent, None]", stream)
         self._first: asyncio.Task[ModelEvent | None] | None = None
 
     @property
@@ -71,7 +75,7 @@ class Call:
     def listen(self) -> asyncio.Task[ModelEvent | None]:
         """Return the task that waits for the first event; `first` gives that event out."""
         if self._first is None:
-            self._first = asyncio.create_task(self._advance(), name="model-first-token")
+            self._first = asyncio.create_task(self.next(), name="model-first-token")
         return self._first
 
     async def speaks_within(self, seconds: float) -> bool:
@@ -80,12 +84,12 @@ class Call:
         return bool(done)
 
     async def first(self) -> ModelEvent | None:
-        """Return the first event, to be read once. Raises `UpstreamError`, as `rest` does.
+        """Return the first event, to be read once. Raises `UpstreamError`.
 
         At the deadline what there is ends with `Finish("length")` and an estimated usage; without
         any text that is an `UpstreamError("timeout")`.
         """
-        return await (self._advance() if self._first is None else self._first)
+        return await (self.next() if self._first is None else self._first)
 
     def failed(self, error: UpstreamError, heir: Attempt | None = None) -> Ended:
         """Tell the deployment of the failure; return how the attempt ended."""
@@ -117,39 +121,40 @@ class Call:
             self._first.cancel()
         if self._first is not None:
             await asyncio.gather(self._first, return_exceptions=True)
-        await self.rest.aclose()
+        self._patience.close()
+        await self._stream.aclose()
 
-    async def _advance(self) -> ModelEvent | None:
-        return await anext(self.rest, None)
+    async def next(self) -> ModelEvent | None:
+        """Return the next event, None behind the `Finish`. Raises as `first` does."""
+        if self._is_over:
+            return None
+        if self.out_of_time:
+            return self._run_out()
+        self._patience.begin(self._deadline_s)
+        try:
+            event = await anext(self._stream)
+        except StopAsyncIteration:
+            message = f"{self.deployment.model.name} ended without saying how"
+            raise UpstreamError("malformed", message) from None
+        except asyncio.CancelledError:
+            if not self._patience.ran_out():
+                raise
+            return self._run_out()
+        self._patience.end()
+        self._note(event)
+        self._is_over = isinstance(event, Finish)
+        return event
 
-    async def _run(self) -> AsyncGenerator[ModelEvent, None]:
-        model, finished = self.deployment.model, False
-        stream = cast("AsyncGenerator[ModelEvent, None]", model.stream(self._request))
-        async with aclosing(stream):
-            with closing(Patience()) as patience:
-                while not finished:
-                    patience.begin(self._deadline_s)
-                    try:
-                        event = await anext(stream)
-                    except StopAsyncIteration:
-                        message = f"{model.name} ended without saying how"
-                        raise UpstreamError("malformed", message) from None
-                    except asyncio.CancelledError:
-                        if not patience.ran_out():
-                            raise
-                        break
-                    patience.end()
-                    self._note(event)
-                    finished = isinstance(event, Finish)
-                    yield event
-        if finished:
-            return
+    def _run_out(self) -> ModelEvent:
+        """Return what ends an answer whose time is over; the usage first, if nobody told it."""
         self.out_of_time = True
         if not self.has_text:
             raise UpstreamError("timeout", "the time for one answer is over")
         if self._usage is None:
-            yield estimate_usage(self._request, self._chars)
-        yield Finish("length")
+            self._usage = estimate_usage(self._request, self._chars)
+            return self._usage
+        self._is_over = True
+        return Finish("length")
 
     def _note(self, event: ModelEvent) -> None:
         if self.took_s is None:

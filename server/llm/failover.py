@@ -84,8 +84,8 @@ class Chain:
                 try:
                     async for event in self._begin_to_speak(call, turn):
                         yield event
-                    async for event in turn.speaking.rest:
-                        yield event
+                    while (word := await turn.speaking.next()) is not None:
+                        yield word
                     return
                 except UpstreamError as error:
                     turn.out_of_time = turn.speaking.out_of_time
