@@ -17,31 +17,39 @@ Take = Callable[[ChainEvent], bool]
 class _Reading:
     """One reader's place at a call that still runs."""
 
-    __slots__ = (
-        "_take",
-        "ended",
-        "has_enough",
-    )
+    __slots__ = ("_is_over", "_take", "ended", "has_enough")
 
     def __init__(self, take: Take) -> None:
         self._take = take
+        self._is_over = False
         self.ended = asyncio.get_running_loop().create_future()
         self.has_enough = False
 
     def see(self, event: ChainEvent) -> None:
-        if self.ended.done():
+        """Let the reader take an event."""
+        if self._is_over:
             return
         try:
             self.has_enough = self._take(event)
         except Exception as error:  # noqa: BLE001 - it is raised where the reading is awaited
-            self.ended.set_exception(error)
+            self._end(error)
         else:
             if self.has_enough:
-                self.ended.set_result(None)
+                self._end()
 
     def end(self) -> None:
-        if not self.ended.done():
+        """Nothing follows."""
+        if not self._is_over:
+            self._end()
+
+    def _end(self, error: Exception | None = None) -> None:
+        self._is_over = True
+        if self.ended.done():  # cancelled with the task that waits for it
+            return
+        if error is None:
             self.ended.set_result(None)
+        else:
+            self.ended.set_exception(error)
 
 
 class ModelRun:
@@ -80,7 +88,7 @@ class ModelRun:
         self._error: BaseException | None = None
         self._ended = False
         self._finished = False
-        self._readings: dict[_Reading, None] = {}
+        self._readings: tuple[_Reading, ...] = ()
         self._readers = 0
         self._closing = False
         self._task = asyncio.create_task(self._drive(), name="model-run")
@@ -124,11 +132,11 @@ class ModelRun:
                 return
         if not self._ended:
             reading = _Reading(take)
-            self._readings[reading] = None
+            self._readings += (reading,)
             try:
                 await reading.ended
             finally:
-                self._readings.pop(reading, None)
+                self._readings = tuple(one for one in self._readings if one is not reading)
             if reading.has_enough:
                 return
         if self._error is not None:
@@ -140,7 +148,7 @@ class ModelRun:
             async for event in events:
                 self._seen.append(event)
                 self._finished = self._finished or isinstance(event, Finish)
-                for reading in tuple(self._readings):
+                for reading in self._readings:
                     reading.see(event)
 
     def _settle(self, task: asyncio.Task[None]) -> None:

@@ -56,6 +56,7 @@ class RunningAnswer:
     __slots__ = (
         "_ending_when_stopped",
         "_facts",
+        "_finish",
         "_machinery",
         "_on_done",
         "_stopped",
@@ -85,6 +86,7 @@ class RunningAnswer:
         )
         self._facts = Facts(question)
         self._stopped = False
+        self._finish = Finish("truncated")  # until the model has said its own
         self._ending_when_stopped: Ending | None = None
         self._task: asyncio.Task[Ending] | None = None
 
@@ -227,22 +229,21 @@ class RunningAnswer:
         self._give(self._stream.report("queued", detail={"queue_position": position}))
 
     async def _follow(self, run: ModelRun) -> Finish:
-        finish = Finish("truncated")
+        await run.read(self._hear)
+        return self._finish
 
-        def take(event: ChainEvent) -> bool:
-            nonlocal finish
-            if isinstance(event, Finish):
-                finish = event
-            elif self._stopped:
-                pass
-            elif isinstance(event, TextDelta):
-                self._take_text(event.text)
-            else:
-                self._take(event)
-            return self._stopped or finish is event
-
-        await run.read(take)
-        return finish
+    def _hear(self, event: ChainEvent) -> bool:
+        """Take the next event of the model call; true at its end."""
+        if self._stopped:
+            return True
+        if isinstance(event, TextDelta):
+            self._take_text(event.text)
+            return False
+        if isinstance(event, Finish):
+            self._finish = event
+            return True
+        self._take(event)
+        return False
 
     def _take(self, event: ChainEvent) -> None:
         match event:

@@ -106,7 +106,7 @@ class Topic:
         self.released = 0
         self.logged = 0
         self.size = 0
-        self.readers: set[Reader] = set()
+        self.readers: tuple[Reader, ...] = ()
         self.when_deserted: Callable[[], None] = lambda: None
         self.when_attended: Callable[[], None] = lambda: None
 
@@ -146,7 +146,7 @@ class Topic:
         """Let readers see the first `upto` frames."""
         if upto > self.released:
             self.released = upto
-            for reader in self.readers.copy():
+            for reader in self.readers:
                 reader.pump()
 
     def forget_unreleased(self) -> None:
@@ -169,7 +169,7 @@ class Topic:
     def subscribe(self, sink: Sink, after: Position = BEFORE_ALL) -> Reader:
         """Have `sink` given every released frame after a position, now and as they come."""
         reader = Reader(self, self._start(after), sink, after)
-        self.readers.add(reader)
+        self.readers += (reader,)
         self.when_attended()
         reader.pump()
         return reader
@@ -214,9 +214,10 @@ class Reader:
         """Read no more."""
         if self.is_open:
             self.is_open = False
-            self.topic.readers.discard(self)
-            if not self.topic.readers:
-                self.topic.when_deserted()
+            topic = self.topic
+            topic.readers = tuple(one for one in topic.readers if one is not self)
+            if not topic.readers:
+                topic.when_deserted()
 
 
 class Topics:

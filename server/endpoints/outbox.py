@@ -52,6 +52,7 @@ class Outbox:
         "_changed",
         "_closing",
         "_frames",
+        "_is_idle",
         "_on_full",
         "_on_room",
         "_send",
@@ -79,6 +80,7 @@ class Outbox:
         self._on_room = on_room
         self._frames: deque[tuple[str, int]] = deque()
         self._bytes = 0
+        self._is_idle = True  # nothing waits, and nothing is being sent
         self._was_full = False
         self._sending_since: float | None = None
         self._closing: Closing | None = None
@@ -94,8 +96,9 @@ class Outbox:
         if self._closing is not None:
             return
         data = frame.encode()
-        if not self._frames and self._sending_since is None and self._write(data):
+        if self._is_idle and self._write(data):
             return
+        self._is_idle = False
         size = len(data)
         if self._is_behind():  # before this frame: one that is larger than the buffer is no fault
             self._frames.clear()
@@ -131,6 +134,7 @@ class Outbox:
                 self._offer_room()
             if self._closing is not None:
                 return self._closing
+            self._is_idle = True
             self._changed.clear()
             await self._changed.wait()
 

@@ -84,7 +84,8 @@ class Chain:
                 try:
                     async for event in self._begin_to_speak(call, turn):
                         yield event
-                    while (word := await turn.speaking.next()) is not None:
+                    call = turn.speaking
+                    while (word := await call.next()) is not None:
                         yield word
                     return
                 except UpstreamError as error:

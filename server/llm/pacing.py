@@ -20,13 +20,14 @@ SLOT_S: Final = 0.005
 """Streams whose turns fall into the same slot wake together: a timer for all of them, and work in
 small portions spread over the interval."""
 
-LATE_S: Final = 0.004
+LATE_S: Final = 0.005
 """A slot that comes later than this finds the process busy."""
 
-WIDEN: Final = 1.05
-NARROW: Final = 0.995
-"""What a late slot and a punctual one do to the interval: it doubles in 15 late slots and takes a
-second to come back."""
+PERIOD_S: Final = 0.1
+WIDEN: Final = 1.15
+NARROW: Final = 0.95
+"""Once a period the interval is widened when most slots were late, else narrowed: it doubles in
+half a second of overload, and one hiccup moves it little."""
 
 
 class TimingWheel:
@@ -40,6 +41,8 @@ class TimingWheel:
         self._least_s = interval_s
         self.interval_s = interval_s
         self._slots: dict[int, list[asyncio.Future[None]]] = {}
+        self._period_ends_s = 0.0
+        self._late = self._punctual = 0
 
     def turn(self) -> asyncio.Future[None]:
         """Return what is done when the caller's next turn has come."""
@@ -57,7 +60,18 @@ class TimingWheel:
         for future in self._slots.pop(slot):
             if not future.done():
                 future.set_result(None)
-        if loop.time() - slot * SLOT_S > LATE_S:
+        now = loop.time()
+        if now - slot * SLOT_S > LATE_S:
+            self._late += 1
+        else:
+            self._punctual += 1
+        if now >= self._period_ends_s:
+            self._adapt(now)
+
+    def _adapt(self, now: float) -> None:
+        if self._late > self._punctual:
             self.interval_s = min(self.interval_s * WIDEN, max(MAX_INTERVAL_S, self._least_s))
         else:
             self.interval_s = max(self.interval_s * NARROW, self._least_s)
+        self._late = self._punctual = 0
+        self._period_ends_s = now + PERIOD_S
