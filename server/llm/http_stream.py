@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import orjson
@@ -106,6 +106,15 @@ def _settle(reply: Reply, output_chars: int) -> FinishReason:
 class _Reader:
     """Bytes in, texts out: the parser, the decoder and the limits of one response."""
 
+    __slots__ = (
+        "_bytes",
+        "_decode",
+        "_malformed",
+        "_on_malformed",
+        "_parser",
+        "reply",
+    )
+
     def __init__(self, decode: Decoder, reply: Reply, on_malformed: Callable[[], None]) -> None:
         self.reply = reply
         self._decode = decode
@@ -166,7 +175,8 @@ async def _texts(
     response = await _open(client, url, headers, orjson.dumps(body))
     try:
         _refuse_unreadable(response)
-        chunks: AsyncGenerator[bytes, None] = response.aiter_raw()  # type: ignore[assignment]
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        chunks = cast("AsyncGenerator[bytes, None]", aiter(response.stream))
         at_end = False
         async with aclosing(chunks):
             while not at_end:

@@ -41,6 +41,19 @@ class SseParser:
     Time is linear in the bytes fed, also when they come one at a time.
     """
 
+    __slots__ = (
+        "_after_cr",
+        "_data",
+        "_data_bytes",
+        "_event",
+        "_first_line",
+        "_last_id",
+        "_line",
+        "_max_event_bytes",
+        "_max_line_bytes",
+        "_retry_ms",
+    )
+
     def __init__(
         self, *, max_line_bytes: int = MAX_LINE_BYTES, max_event_bytes: int = MAX_EVENT_BYTES
     ) -> None:

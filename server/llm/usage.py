@@ -30,6 +30,13 @@ class OutputBudget:
     each), and no common tokenizer packs more than eight characters of prose into one token.
     """
 
+    __slots__ = (
+        "_deltas",
+        "_max_output_tokens",
+        "chars",
+        "is_exceeded",
+    )
+
     def __init__(self, max_output_tokens: int) -> None:
         self._max_output_tokens = max_output_tokens
         self._deltas = 0

@@ -132,6 +132,8 @@ class Upstream:
                     await writer.drain()
                     await asyncio.sleep(plan.slice_s)
             await writer.drain()
+            if plan.endless and not plan.rate_per_s:
+                await asyncio.sleep(0)  # drain never waits for a thread that reads as fast
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True
