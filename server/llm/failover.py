@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 from protocol.events import AttemptReason
 from server.llm.attempts import Attempt, ChainEvent, Ended, Reset
@@ -82,8 +83,9 @@ class Chain:
                 yield call.attempt
                 turn.speaking = call
                 try:
-                    async for event in self._begin_to_speak(call, turn):
-                        yield event
+                    async with aclosing(self._begin_to_speak(call, turn)) as events:
+                        async for event in events:
+                            yield event
                     call = turn.speaking
                     while (word := await call.next()) is not None:
                         yield word
