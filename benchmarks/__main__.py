@@ -109,7 +109,12 @@ def run_one(benchmark: Benchmark, folder: Path, *, quick: bool) -> Outcome:
     with log.open("w") as output:
         code = watched(
             subprocess.Popen(
-                command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=hear_interrupts,
             ),
             f"{benchmark.measures} (about {expected} s)",
             benchmark.limit_s(quick=quick),
@@ -123,6 +128,11 @@ def run_one(benchmark: Benchmark, folder: Path, *, quick: bool) -> Outcome:
     if code:
         return Outcome(benchmark.name, f"exit status {code}: {last}", failed=True)
     return Outcome(benchmark.name, "" if written.exists() else f"nothing was measured: {last}")
+
+
+def hear_interrupts() -> None:
+    """Undo in a child what a shell does to the interrupts of its background jobs."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def watched(process: subprocess.Popen[bytes], what: str, limit_s: float) -> int | None:

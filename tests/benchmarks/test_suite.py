@@ -81,7 +81,7 @@ def test_one_that_fails_is_told_and_the_others_run(tmp_path, capsys):
 def test_one_that_hangs_is_ended(tmp_path):
     class Hanging(Program):
         def limit_s(self, *, quick):
-            return 0.5
+            return 3
 
     code = "import time\ntry: time.sleep(600)\nexcept KeyboardInterrupt: print('ended by itself')"
     assert run_all([Hanging("slow", "hangs", 1, 1, code)], tmp_path, quick=False) == 1
