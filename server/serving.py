@@ -24,6 +24,7 @@ from server.endpoints.node import Node
 from server.floods import counting_protocol
 from server.plan import Plan
 from server.sampling import sample_for_ever
+from server.storage.cancelling import end_tasks
 from server.telemetry.loop_watch import LoopWatch
 
 log = structlog.get_logger("manicule")
@@ -172,9 +173,7 @@ async def serve(plan: Plan, socks: list[socket.socket], announce: Callable[[], N
             watch.start()
             announce()
             await server.serve(sockets=socks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
     if plan.failure.reason is not None:
         raise FatalError(plan.failure.reason)
 

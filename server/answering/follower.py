@@ -20,6 +20,7 @@ from server.answering.topics import (
     Topics,
     reset_frame,
 )
+from server.storage.cancelling import end_tasks
 from server.storage.fleet import Fleet
 from server.storage.response_log import READ_ENTRIES, Entry, LogError, ResponseLog
 
@@ -101,8 +102,7 @@ class Follower:
     async def aclose(self) -> None:
         """Follow no more."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks(self._task)
 
     async def open(self, response_id: str) -> Topic | None:
         """Return the topic of an answer in the log, followed unless it has ended.

@@ -9,6 +9,7 @@ from typing import Literal
 import structlog
 
 from server.answering.topics import Frame, Topic
+from server.storage.cancelling import end_tasks
 from server.storage.response_log import Entry, LogError, ResponseLog
 
 log = structlog.get_logger("manicule")
@@ -68,8 +69,7 @@ class LogWriter:
     async def aclose(self) -> None:
         """Append no more; `flush` before."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks(self._task)
 
     def publish(self, topic: Topic, frames: Sequence[Frame]) -> None:
         """Take the next frames of a topic."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from server.storage.cancelling import end_tasks
 from server.storage.fleet import Fleet
 from server.storage.response_log import LogError
 
@@ -42,9 +43,7 @@ class Presence:
 
     async def aclose(self) -> None:
         """Say that the node has gone."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         self._tasks = []
         try:
             await self._fleet.leave(self._node)

@@ -12,6 +12,7 @@ import structlog
 from server.endpoints.node import Node
 from server.endpoints.revocations import parse_revocations
 from server.endpoints.tickets import Tickets
+from server.storage.cancelling import end_tasks
 from server.storage.once import MemoryOnce, RedisOnce
 from server.storage.redis_opening import open_redis
 from server.storage.shared_lists import MAX_ENTRIES, RedisList, SharedList
@@ -47,8 +48,7 @@ async def watching(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks(task)
         for client in clients.values():
             await client.aclose()
 

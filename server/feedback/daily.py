@@ -22,6 +22,7 @@ from server.feedback import retention
 from server.feedback.audit import Audit
 from server.feedback.retention import Expired
 from server.feedback.supervised import SupervisedTask
+from server.storage.cancelling import end_tasks
 from server.storage.store import Store, StoreUnavailableError
 
 log = structlog.get_logger()
@@ -136,8 +137,7 @@ class DailyRetention:
         try:
             yield
         finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            await end_tasks(keeper)
 
     async def _look(self) -> None:
         pause_s = self._first_look_s

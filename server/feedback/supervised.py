@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from server.storage.cancelling import end_tasks
+
 log = structlog.get_logger()
 
 
@@ -36,8 +38,7 @@ class SupervisedTask:
     async def aclose(self) -> None:
         """End it at once, wherever it is."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end_tasks(self._task)
             self._task = None
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from server.storage.cancelling import end_tasks
 from server.storage.faults import StorageError
 
 if TYPE_CHECKING:
@@ -156,6 +157,5 @@ async def keeping(leases: Leases, lease: Lease, *, ttl_s: float) -> AsyncIterato
     try:
         yield
     finally:
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
+        await end_tasks(keeper)
         await leases.release(latest)

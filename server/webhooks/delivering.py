@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 import structlog
 
+from server.storage.cancelling import end_tasks
 from server.storage.outbox import Delivery, Outbox
 from server.storage.store import StoreUnavailableError
 from server.webhooks.endpoints import Endpoint
@@ -121,9 +122,7 @@ class Deliverer:
         self._closing.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=wait_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         self._tasks = []
 
     async def step(self, endpoint: Endpoint) -> list[Result]:

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from server.storage import cancelling
 from server.storage.faults import StorageError
 from server.storage.postgres_errors import translating
 from server.storage.redis_client import RedisClient
@@ -74,3 +75,25 @@ async def test_a_deadline_around_a_call_stays_a_deadline():
         async with asyncio.timeout(0.01):
             await client.call("GET", "x")
     await client.aclose()
+
+
+async def test_a_task_that_swallows_cancellations_ends_all_the_same(monkeypatch):
+    monkeypatch.setattr(cancelling, "AGAIN_S", 0.01)
+    swallowed = []
+
+    async def stubborn():
+        while len(swallowed) < 3:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                swallowed.append(1)
+
+    async def failing():
+        raise RuntimeError("its own")
+
+    tasks = [asyncio.create_task(work) for work in (stubborn(), failing(), asyncio.sleep(60))]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await cancelling.end_tasks(*tasks)
+    assert len(swallowed) == 3
+    assert all(task.done() for task in tasks)
