@@ -181,6 +181,7 @@ class _Answer:
         except Exception as error:  # noqa: BLE001 nothing may end the thread unheard
             last = self._ending(error)
         finally:
+            self._cancel.close()
             self._put(last)
 
     def _ending(self, error: Exception) -> UpstreamError | None:

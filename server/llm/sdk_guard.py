@@ -37,6 +37,13 @@ class Cancel:
                 with contextlib.suppress(Exception):  # already closed: nothing is left to shut
                     self._response.raw.shutdown()
 
+    def close(self) -> None:
+        """Close the response, whose reader has ended; one that was read whole has been already."""
+        with self._lock:
+            if self._response is not None:
+                with contextlib.suppress(Exception):  # a socket that was shut may say so
+                    self._response.close()
+
 
 class _Current(threading.local):
     cancel: Cancel | None = None
