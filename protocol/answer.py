@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TypedDict
 
 from msgspec import UNSET, UnsetType
@@ -168,19 +168,11 @@ class AnswerStream:
 
     def feed(self, text: str) -> None:
         """Take model text."""
-        for part in self._parser.feed(text):
-            if isinstance(part, PlainText):
-                self._write(self._guard.feed(part.text))
-            else:
-                self._add_item(part)
+        self._absorb(self._parser.feed(text))
 
     def end_text(self) -> None:
         """Take the end of the model's text: what is still held back is text after all."""
-        for part in self._parser.close():
-            if isinstance(part, PlainText):
-                self._write(self._guard.feed(part.text))
-            else:
-                self._add_item(part)
+        self._absorb(self._parser.close())
         self._write(self._guard.flush())
 
     def take(self) -> list[AnyAnswerEvent]:
@@ -197,6 +189,13 @@ class AnswerStream:
         terminal = TERMINAL_EVENTS[response.status]
         self._ready.append(terminal(**self._position(), response=response))
         return self.take()
+
+    def _absorb(self, parts: Sequence[PlainText | Marker]) -> None:
+        for part in parts:
+            if isinstance(part, PlainText):
+                self._write(self._guard.feed(part.text))
+            else:
+                self._add_item(part)
 
     def _write(self, text: str) -> None:
         if not text:

@@ -36,7 +36,7 @@ SPARE_FILES = 512  # manuals, stores, models, Redis, and clients that have not s
 
 
 COLLECTOR_THRESHOLDS = (20_000, 10, 50)
-"""New objects before the youngest are looked at (1 ms of work), and how many such looks before the
+"""New objects before the youngest are looked at, and how many such looks before the
 middle and the old ones are."""
 
 SWITCH_S = 0.001
@@ -182,7 +182,7 @@ def give_the_loop_its_time() -> None:
     """Let the garbage collector look at less, and less often, and threads give way sooner.
 
     What there is at the start stays to the end. Of what comes later reference counts free nearly
-    all; a whole collection with a thousand answers running holds the loop up for 50 ms.
+    all; with 400 answers running, collections as Python has them made text up to 200 ms late.
     """
     sys.setswitchinterval(SWITCH_S)
     gc.collect()

@@ -22,8 +22,8 @@ def new_client() -> httpx.AsyncClient:
 
     It has no timeouts of its own: `within_deadlines` and `check_reachable` set them. Below httpx is
     aiohttp, whose parser is written in C and whose pool does not walk all its connections: a chunk
-    costs a fifth of what it does with httpx's own transport, and what has gathered since the last
-    look comes as one chunk.
+    costs half of what it does with httpx's own transport, and what has gathered since the last look
+    comes as one chunk.
     """
     tls = httpx.create_ssl_context(trust_env=False)
 

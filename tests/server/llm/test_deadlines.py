@@ -4,6 +4,7 @@ from contextlib import aclosing
 import pytest
 
 from server.llm.deadlines import within_deadlines
+from server.llm.pacing import TimingWheel
 from server.llm.port import Finish, TextDelta, UpstreamError
 
 
@@ -22,6 +23,27 @@ async def test_the_time_of_the_consumer_does_not_count():
         seen.append(event)
         await asyncio.sleep(0.01)
     assert seen == [TextDelta("x")] * 3 + [Finish("stop")]
+
+
+async def test_the_time_between_two_turns_does_not_count():
+    gathered = []
+
+    async def events():
+        for text in "abc":
+            gathered.append(text)
+            yield TextDelta(text)
+        yield Finish("stop")
+
+    paced = within_deadlines(
+        events(), first_token_timeout_s=20, inter_token_timeout_s=0.001, pace=TimingWheel(0.05)
+    )
+    looks = []
+    began = asyncio.get_running_loop().time()
+    async for event in paced:
+        looks.append((event, len(gathered)))
+    # Nothing is pulled ahead of its turn, and the waits for three turns outlast the deadline.
+    assert [number for _, number in looks] == [1, 2, 3, 3]
+    assert asyncio.get_running_loop().time() - began > 0.1
 
 
 @pytest.mark.parametrize(("texts", "message"), [(0, "no first token"), (2, "no further token")])
