@@ -21,7 +21,7 @@ run: $(VENV)/.run ## Start the server with demo manuals; ARGS="--port 9000" pass
 
 fleet: $(VENV)/.dev ## Start three nodes, balancer, Redis and PostgreSQL on this machine
 	@scripts/require-haproxy
-	@$(BIN)/python scripts/fleet.py $(ARGS)
+	@$(BIN)/python scripts/run_fleet.py $(ARGS)
 
 # Compiled first: where no bytecode is written, each process that a test starts would do it anew.
 test: $(VENV)/.dev ## Run every test against real servers

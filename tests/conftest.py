@@ -18,8 +18,9 @@ import redis
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent / "fakes"))
+from ports import hold_port
 from postgres_servers import PostgresServer, copy_of, empty_database, initialise, new_folder
-from redis_servers import LOG_OF_A_CLUSTER, RedisServer, join, pick_port
+from redis_servers import LOG_OF_A_CLUSTER, RedisServer, join
 
 # How long an example takes says nothing on a busy machine; what must be quick is a benchmark.
 settings.register_profile("manicule", deadline=None)
@@ -28,8 +29,8 @@ settings.load_profile("manicule")
 
 @pytest.fixture
 def free_port() -> int:
-    """A free TCP port on loopback."""
-    return pick_port()
+    """A TCP port on loopback that nobody listens on."""
+    return hold_port()
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         servers.append(server)
         if start:
             return server.start()
-        server.port = port or pick_port()
+        server.port = port or hold_port()
         return server
 
     yield make
@@ -111,7 +112,7 @@ def postgres_server(postgres_template: Path) -> Iterator[Callable[..., PostgresS
         servers.append(server)
         if start:
             return server.start()
-        server.port = port or pick_port()
+        server.port = port or hold_port()
         return server
 
     yield make

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from ports import hold_port
 
 START_S = 60.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -195,7 +196,7 @@ class AppServer:
     folder: Path
     options: tuple[str, ...]
     variables: dict[str, str] = field(default_factory=dict)
-    port: int = 0
+    port: int = field(default_factory=hold_port)
     process: subprocess.Popen[str] | None = None
 
     @property
@@ -219,7 +220,7 @@ class AppServer:
         lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
         self._reader.start()
-        self.port = self._printed_port(lines)
+        self._wait_for_address(lines)
         return self
 
     def _read(self, lines: queue.Queue[str | None]) -> None:
@@ -229,13 +230,12 @@ class AppServer:
             lines.put(line)
         lines.put(None)
 
-    def _printed_port(self, lines: queue.Queue[str | None]) -> int:
+    def _wait_for_address(self, lines: queue.Queue[str | None]) -> None:
         said = ""
         while (line := lines.get(timeout=START_S)) is not None:
             said += line
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-            if found:
-                return int(found[1])
+            if self.url in line:
+                return
         raise AssertionError(f"the server did not start:\n{said}")
 
     def kill(self) -> None:

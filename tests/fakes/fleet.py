@@ -25,8 +25,9 @@ from pathlib import Path
 
 import pytest
 import redis
+from ports import hold_port
 from postgres_servers import PostgresServer, copy_of, initialise, new_folder
-from redis_servers import RedisServer, pick_port
+from redis_servers import RedisServer
 
 ROOT = Path(__file__).parents[2]
 UNPACKED = ROOT / ".tools" / "haproxy"
@@ -184,8 +185,8 @@ class Fleet:
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.cache, self.log = self._redis("cache"), self._redis("log")
         self.store = self._postgres()
-        self.port = pick_port()
-        self._ports = [pick_port() for _ in range(MAX_NODES)]
+        self.port = hold_port()
+        self._ports = [hold_port() for _ in range(MAX_NODES)]
         self._variables = {
             "MANICULE_CACHE_URL": f"redis://manicule:fleet@127.0.0.1:{self.cache.port}/0",
             "MANICULE_LOG_URL": f"redis://manicule:fleet@127.0.0.1:{self.log.port}/0",

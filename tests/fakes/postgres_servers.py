@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from ports import hold_port
 
 START_S = 30.0
 SUPERUSER = "manicule"
@@ -110,7 +110,7 @@ class PostgresServer:
         """Start on `port` (a free one at first) and wait until it accepts queries."""
         chosen = self.port
         for _ in range(5):
-            self.port = chosen or _free_port()
+            self.port = chosen or hold_port()
             command = [program("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
             command += ["-k", str(self.folder), "-c", "listen_addresses=127.0.0.1"]
             command += ["-c", "fsync=on", "-c", "max_connections=200", "-c", "shared_buffers=32MB"]
@@ -189,12 +189,6 @@ def copy_of(template: Path, options: tuple[str, ...] = (), port: int = 0) -> Pos
     folder = new_folder()
     subprocess.run(["cp", "-a", str(template / "data"), str(folder / "data")], check=True)
     return PostgresServer(folder, options, port)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _children(pid: int) -> list[int]:

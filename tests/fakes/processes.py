@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ports import hold_port
 from rig import manuals_folder
 
 START_S = 60.0
@@ -20,7 +21,7 @@ START_S = 60.0
 
 @dataclass
 class ServerProcess:
-    """`manicule serve` on a free port, answering from `script` about one manual."""
+    """`manicule serve` on a port of its own, answering from `script` about one manual."""
 
     folder: Path
     script: list[dict[str, object]] = field(default_factory=lambda: [{"text": "Hello."}])
@@ -33,7 +34,7 @@ class ServerProcess:
     def start(self) -> ServerProcess:
         """Start it and wait for the address that it prints."""
         (self.folder / "script.json").write_text(json.dumps(self.script))
-        command = [sys.executable, *self.program, "serve", "--port", "0"]
+        command = [sys.executable, *self.program, "serve", "--port", str(hold_port())]
         command += ["--data-dir", str(self.folder / "data")]
         if "--model" not in self.options:
             command += ["--model", f"scripted:{self.folder / 'script.json'}"]

@@ -9,6 +9,8 @@ import hmac
 import json
 from dataclasses import dataclass
 
+from ports import hold_port
+
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 OLD_SECRET = "whsec_" + base64.b64encode(b"fedcba9876543210fedcba9876543210").decode()
 
@@ -45,7 +47,7 @@ class Receiver:
     """
 
     def __init__(self) -> None:
-        self.port = 0
+        self.port = hold_port()
         self.requests: list[Received] = []
         self.answer = lambda request: b"HTTP/1.1 204 No Content\r\n\r\n"
         self._server: asyncio.Server | None = None
@@ -61,7 +63,6 @@ class Receiver:
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Refuse connections; those that are open break."""

@@ -15,25 +15,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from ports import hold_port
 
 START_S = 10.0
 JOIN_S = 30.0
-HIGHEST_PORT = 55_535
 PATIENT_S = 20.0
 """Longest wait of clients whose own limit is not the test's matter: the machine may be busy."""
-
-
-def pick_port() -> int:
-    """A TCP port on loopback that nobody listened on a moment ago.
-
-    At most `HIGHEST_PORT`: a node of a Redis cluster listens 10,000 ports higher too.
-    """
-    while True:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = int(listener.getsockname()[1])
-        if port <= HIGHEST_PORT:
-            return port
 
 
 def redis_binary() -> str:
@@ -66,7 +53,7 @@ class RedisServer:
         """Start on `port` (a free one at first) and wait until it accepts connections."""
         chosen = self.port
         for _ in range(5):
-            self.port = chosen or pick_port()
+            self.port = chosen or hold_port()
             command = [redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1"]
             command += ["--dir", str(self.folder), "--save", "", "--daemonize", "no"]
             with (self.folder / "server.log").open("ab") as log:

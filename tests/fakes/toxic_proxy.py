@@ -25,6 +25,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ports import hold_port
 from toxics import (
     Bandwidth,
     BlackHole,
@@ -79,7 +80,7 @@ class Proxy:
 
     def __init__(self, target: int, *, port: int = 0, seed: int = 1) -> None:
         self.target = target
-        self.port = port
+        self.port = port or hold_port()
         self.accepted = 0
         self.lost_replies = 0
         self.passed = 0  # bytes that clients got
@@ -153,7 +154,6 @@ class Proxy:
     async def _listen(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
         self._listener.setblocking(False)
-        self.port = self._listener.getsockname()[1]
         self._accepting = asyncio.create_task(self._accept())
 
     async def _stop_listening(self) -> None:

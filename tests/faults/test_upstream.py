@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import sys
 import tracemalloc
 from contextlib import aclosing, asynccontextmanager
@@ -14,6 +13,7 @@ from server.llm.chain import Attempt, Chain, Reset, build_chain
 from server.llm.port import Finish, ModelRequest, TextDelta, UpstreamError, Usage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fakes"))
+from ports import hold_port
 from upstream import TEXTS, Plan, Upstream
 
 REQUEST = ModelRequest(system="s", manual="m", question="q", max_output_tokens=64)
@@ -60,12 +60,6 @@ def attempts_of(events: list) -> list[tuple[str, str]]:
 FAILED_OVER = [("gemini:g", "first"), ("openai:o", "failover")]
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @asynccontextmanager
 async def no_tls():
     """The port of a server that answers a TLS handshake in plain words."""
@@ -90,7 +84,7 @@ async def test_f39_connect_dns_and_tls_failures_go_to_the_next_model(url):
         chain = build_chain(
             "gemini:g,openai:o",
             gemini_api_key=KEY,
-            gemini_base_url=url.format(port=free_port(), tls=tls),
+            gemini_base_url=url.format(port=hold_port(), tls=tls),
             openai_api_key=KEY,
             openai_base_url=f"{good.url}/v1",
             on_error=lambda *seen: failed.append(seen),
@@ -251,7 +245,7 @@ async def test_keys_and_upstream_words_stay_out_of_logs_and_errors(caplog):
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{hold_port()}")
     for spec in ("gemini:g", "openai:o", "gemini-sdk:g"):
         async with chain_of(Plan(), Plan(), spec=spec) as (chain, _, _):
             assert text_of(await collect(chain)) == "".join(TEXTS)

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from ports import hold_port
 from processes import factory
 from promtool import program
-from redis_servers import pick_port
 from wire import open_client
 
 FOLDER = Path(__file__).parents[2] / "kubernetes" / "monitoring"
@@ -78,7 +78,7 @@ class Prometheus:
 @contextmanager
 def prometheus(folder, target):
     settings(folder, target)
-    port = pick_port()
+    port = hold_port()
     command = [program("prometheus"), f"--config.file={folder / 'prometheus.yml'}"]
     command += [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}"]
     with (folder / "log").open("wb") as log:
