@@ -21,8 +21,8 @@ async def within_deadlines(
     """Pass events on; raise `UpstreamError("timeout")` when the next one takes too long.
 
     The time in which the consumer is busy does not count, nor that which `pace` leaves between
-    two texts. A deadline or a close ends the inner stream at once, and with it the upstream
-    connection.
+    two texts; behind the last one it leaves none. A deadline or a close ends the inner stream at
+    once, and with it the upstream connection.
     """
     limit_s, waiting_for = first_token_timeout_s, "no first token"
     loop = asyncio.get_running_loop()
@@ -43,5 +43,5 @@ async def within_deadlines(
                 yield event
                 if isinstance(event, TextDelta):
                     limit_s, waiting_for = inter_token_timeout_s, "no further token"
-                    if pace is not None:
+                    if pace is not None and not event.is_last:
                         await pace.turn()

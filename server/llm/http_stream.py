@@ -83,9 +83,10 @@ async def stream_events(
     async with aclosing(texts):
         async for pieces in texts:
             allowed = list(budget.admit(pieces))
-            yield TextDelta("".join(allowed))
             if budget.is_exceeded:
                 reply.finish = "length"
+            yield TextDelta("".join(allowed), is_last=reply.finish is not None)
+            if budget.is_exceeded:
                 break
     reason = _settle(reply, budget.chars)
     yield reply.usage or estimate_usage(request, budget.chars)

@@ -76,9 +76,13 @@ class ModelRequest:
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False):
-    """A piece of model text, not yet parsed for markers."""
+    """A piece of model text, not yet parsed for markers.
+
+    `is_last`: the model knows already that no text follows, so that nobody waits for more.
+    """
 
     text: str
+    is_last: bool = False
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):

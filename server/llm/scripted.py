@@ -100,7 +100,7 @@ class Scripted:
                 finish, usage = step.finish or finish, step.usage or usage
                 signal = signal if step.signal is None else step.signal
         if due:
-            yield TextDelta("".join(due))
+            yield TextDelta("".join(due), is_last=True)
         yield usage or estimate_usage(request, chars)
         yield Finish(finish, signal)
 

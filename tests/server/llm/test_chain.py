@@ -33,7 +33,7 @@ async def test_one_model_answers():
     assert events[0] == Attempt(1, "scripted", "first")
     assert events[1:] == [
         TextDelta("one, "),
-        TextDelta("two"),
+        TextDelta("two", is_last=True),
         Usage(11, 2, estimated=True),
         Finish("stop"),
     ]
@@ -73,7 +73,7 @@ async def test_f44_failure_after_text_begins_anew_with_the_next_model():
         Reset("connect"),
         Attempt(2, "scripted", "retry"),
         TextDelta("one, "),
-        TextDelta("two"),
+        TextDelta("two", is_last=True),
         Usage(11, 2, estimated=True),
         Finish("stop"),
     ]

@@ -23,6 +23,7 @@ from serving import (
 from upstream import TEXTS, Plan
 
 from server.llm.gemini_sdk import GeminiSdk
+from server.llm.pacing import TimingWheel
 from server.llm.port import (
     Finish,
     TextDelta,
@@ -74,6 +75,18 @@ async def test_local_models_can_be_closed_in_mid_answer(name):
         assert isinstance(await anext(events), TextDelta)
     with pytest.raises(StopAsyncIteration):
         await anext(events)
+
+
+async def test_an_end_that_came_with_the_text_is_not_waited_for():
+    raw = (
+        b'data: {"choices": [{"delta": {"content": "whole"}}]}\n\n'
+        b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n'
+        b"data: [DONE]\n\n"
+    )
+    async with serving("openai", Plan(raw=raw), pace=TimingWheel(60)) as (model, _):
+        async with asyncio.timeout(GENEROUS_S):
+            events = await collect(model)
+    assert [events[0], events[-1]] == [TextDelta("whole", is_last=True), Finish("stop")]
 
 
 async def test_texts_come_as_they_are_sent(http_provider):

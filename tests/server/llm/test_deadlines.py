@@ -46,6 +46,27 @@ async def test_the_time_between_two_turns_does_not_count():
     assert asyncio.get_running_loop().time() - began > 0.1
 
 
+async def test_nobody_waits_behind_the_last_text():
+    async def events():
+        yield TextDelta("a")
+        yield TextDelta("b", is_last=True)
+        yield Finish("stop")
+
+    wheel = TimingWheel(30)
+    paced = within_deadlines(
+        events(), first_token_timeout_s=20, inter_token_timeout_s=20, pace=wheel
+    )
+    assert await anext(paced) == TextDelta("a")
+    following = asyncio.create_task(anext(paced))
+    await asyncio.sleep(0.01)
+    assert not following.done()
+    for waiting in wheel._slots.values():
+        waiting[0].set_result(None)
+    assert await following == TextDelta("b", is_last=True)
+    async with asyncio.timeout(5):
+        assert [event async for event in paced] == [Finish("stop")]
+
+
 @pytest.mark.parametrize(("texts", "message"), [(0, "no first token"), (2, "no further token")])
 async def test_the_deadline_closes_the_stream(texts, message):
     closed = []

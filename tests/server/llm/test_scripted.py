@@ -23,7 +23,12 @@ async def collect(scripted: Scripted) -> list:
 
 async def test_says_its_texts_the_same_for_every_question():
     scripted = model({"text": "a "}, {"text": "b", "delay_ms": 1})
-    expected = [TextDelta("a "), TextDelta("b"), Usage(1, 1, estimated=True), Finish("stop")]
+    expected = [
+        TextDelta("a "),
+        TextDelta("b", is_last=True),
+        Usage(1, 1, estimated=True),
+        Finish("stop"),
+    ]
     assert await collect(scripted) == expected
     assert await collect(scripted) == expected
 
@@ -42,7 +47,7 @@ async def test_facts_of_the_end_can_stand_anywhere():
             {"usage": {"input_tokens": 5, "output_tokens": 6, "cached_tokens": 1}},
         )
     )
-    assert events == [TextDelta("x"), Usage(5, 6, 1), Finish("length", 0.8)]
+    assert events == [TextDelta("x", is_last=True), Usage(5, 6, 1), Finish("length", 0.8)]
 
 
 @pytest.mark.parametrize("code", ERRORS)
@@ -60,7 +65,7 @@ async def test_words_are_counted():
 
 async def test_a_word_can_be_given():
     events = await collect(model({"tokens": 3, "word": "tick "}))
-    assert events[:3] == [TextDelta("tick ")] * 3
+    assert [event.text for event in events[:3]] == ["tick "] * 3
 
 
 async def test_pace_is_kept_by_the_clock_and_lateness_does_not_add_up(monkeypatch):
