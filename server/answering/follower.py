@@ -42,8 +42,9 @@ MARK_S = 10.0
 """Between two marks that say that an answer is read here; a mark lives three times as long."""
 
 
-UNREAD_S = 5.0
-"""A topic that nobody reads is followed for so long: who opened it may be about to read."""
+UNREAD_S = 12.0
+"""A topic that nobody reads is followed for so long: who opened it may be about to read, or wait
+for the log to come as far as it has read."""
 
 
 @dataclass(slots=True)

@@ -22,8 +22,9 @@ from server.storage.store import StoreUnavailableError
 
 log = structlog.get_logger("manicule")
 
-CATCH_UP_S = 5.0
-"""How long a position past the log is waited for: longer than a dead writer's lease lasts."""
+CATCH_UP_S = 8.0
+"""How long a position past the log is waited for: twice as long as a dead writer's lease lasts, for
+where writers die, machines are busy."""
 
 MAX_AHEAD = 1000
 """Events by which a writer may be ahead; what is further off is no position of this answer."""
@@ -198,7 +199,7 @@ class Resuming:
                     await self._elsewhere.catch_up(topic)
                     if topic.lacks(position) and await self._elsewhere.is_orphan(topic.response_id):
                         return True
-                    await asyncio.sleep(CATCH_UP_S / 20)
+                    await asyncio.sleep(CATCH_UP_S / 32)
         except TimeoutError:
             return False
         except LogError as error:
