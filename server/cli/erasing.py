@@ -22,6 +22,8 @@ from server.feedback.retention import ARCHIVE_FOLDER
 from server.storage.journal import JournalError
 from server.storage.redis_journal import RedisJournal
 from server.storage.redis_opening import open_redis
+from server.storage.redis_response_log import RedisResponseLog
+from server.storage.response_log import LogError
 from server.storage.store import Store
 
 
@@ -44,9 +46,14 @@ def run_erase(
         await note(settings, "erase", {"state": "begun"}, tenant=tenant)
         try:
             report = await _erase(settings, store, user_id, tenant, datasets)
-        except (ErasureError, JournalError, OSError, msgspec.DecodeError) as error:
+        except (ErasureError, JournalError, LogError, OSError, msgspec.DecodeError) as error:
             return complain(f"Not all was erased: {error}. Mend that and repeat it.", FAILED)
-        erased = {**report.store, "archived": report.archived, "datasets": report.datasets}
+        erased = {
+            **report.store,
+            "archived": report.archived,
+            "datasets": report.datasets,
+            "answers": report.answers,
+        }
         done: dict[str, Fact] = {"state": "done", "erasure": report.id, **erased}
         await note(settings, "erase", done, tenant=tenant)
         if as_json:
@@ -65,11 +72,11 @@ async def _erase(
     settings: Settings, store: Store, user_id: str, tenant: str, datasets: Sequence[Path]
 ) -> Erasure:
     async with AsyncExitStack() as stack:
-        journal = None
+        journal = log = None
         if settings.log_url:
             client = open_redis(settings.log_url)
             stack.push_async_callback(client.aclose)
-            journal = RedisJournal(client)
+            journal, log = RedisJournal(client), RedisResponseLog(client)
         return await erase_user(
             store,
             user_id,
@@ -78,4 +85,5 @@ async def _erase(
             journal=journal,
             archive_dir=settings.data_dir / ARCHIVE_FOLDER,
             datasets=datasets,
+            log=log,
         )

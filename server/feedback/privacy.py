@@ -16,10 +16,14 @@ from server.feedback.drainer import Drainer
 from server.feedback.retention import PATTERN, bring_to_disk
 from server.storage.journal import Journal
 from server.storage.letters import is_about
+from server.storage.response_log import ResponseLog
 from server.storage.store import Filter, Store
 
 JOURNAL_WAIT_S = 30.0
 """How long the journal may take to empty: a node that died is waited for 5 s before."""
+
+LOGGED_MS = 48 * 3_600_000
+"""How old a question can be whose answer is in the log: a day after its end, at most."""
 
 POLL_S = 0.1
 MANIFEST = "manifest.json"
@@ -34,7 +38,8 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     """What was removed. `id` is random and stands in the audit log and in tombstones too.
 
     `store` counts rows by table, `journal` entries that were moved to the store first, `archived`
-    lines taken out of archives, `datasets` exports that got a tombstone.
+    lines taken out of archives, `datasets` exports that got a tombstone, `answers` those that were
+    kept for who resumes them.
     """
 
     id: str
@@ -42,11 +47,12 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     journal: int = 0
     archived: int = 0
     datasets: int = 0
+    answers: int = 0
 
     @property
     def found(self) -> bool:
         """Whether anything was kept about the person."""
-        return any(self.store.values()) or self.archived > 0
+        return any(self.store.values()) or self.archived > 0 or self.answers > 0
 
 
 async def erase_user(
@@ -58,6 +64,7 @@ async def erase_user(
     journal: Journal | None = None,
     archive_dir: Path | None = None,
     datasets: Sequence[Path] = (),
+    log: ResponseLog | None = None,
     audit: Audit | None = None,
     journal_wait_s: float = JOURNAL_WAIT_S,
     clock: Callable[[], float] = time.monotonic,
@@ -67,19 +74,21 @@ async def erase_user(
     The journal is emptied into the store first. What was received before and is on its way
     elsewhere (in a writer's memory, an answer that runs) does not get into the store when it comes.
     Exports in the folders `datasets` that were made from the person's judgements get a line in
-    `erasures.jsonl`: make them anew. Sums by day name nobody and stay. Raises `ErasureError` when
-    the journal does not empty, `JournalError`, `StoreUnavailableError` and `OSError`: repeat it
-    then.
+    `erasures.jsonl`: make them anew. Answers that have ended are removed from the `log` too. Sums
+    by day name nobody and stay. Raises `ErasureError` when the journal does not empty,
+    `JournalError`, `LogError`, `StoreUnavailableError` and `OSError`: repeat it then.
     """
     began = clock()
     moved = 0
     if journal is not None:
         moved = await _empty(journal, store, clock() + journal_wait_s, clock)
+    recent = await store.asked(user_id, tenant, since=now - LOGGED_MS) if log is not None else []
     mine = [
         judged.feedback.event_id
         async for judged in store.judged(Filter(tenant=tenant, user_id=user_id))
     ]
     erased = await store.erase_user(user_id, tenant, now=now + int(1000 * (clock() - began)))
+    answers = await log.erase(recent) if log is not None else 0
     archived = 0
     if archive_dir is not None:
         archived = await asyncio.to_thread(_erase_archives, archive_dir, user_id, tenant)
@@ -90,7 +99,12 @@ async def erase_user(
         if await asyncio.to_thread(_mark, folder, erasure_id, now, mine)
     ]
     report = Erasure(
-        id=erasure_id, store=erased, journal=moved, archived=archived, datasets=len(marked)
+        id=erasure_id,
+        store=erased,
+        journal=moved,
+        archived=archived,
+        datasets=len(marked),
+        answers=answers,
     )
     if audit is not None:
         await asyncio.to_thread(_note, audit, report, tenant)
@@ -107,6 +121,7 @@ def _note(audit: Audit, report: Erasure, tenant: str) -> None:
         dead_letters=report.store.get("dead_letters", 0),
         archived=report.archived,
         datasets=report.datasets,
+        answers=report.answers,
     )
 
 

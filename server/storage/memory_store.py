@@ -128,6 +128,15 @@ class MemoryStore:
         self._require_open()
         return self._interactions.get((response_id, tenant))
 
+    async def asked(self, user_id: str, tenant: str = "", *, since: int) -> list[str]:
+        """Return what one person asked."""
+        self._require_open()
+        return [
+            row.response_id
+            for row in self._interactions.values()
+            if (row.user_id, row.tenant) == (user_id, tenant) and row.started_at >= since
+        ]
+
     async def feedback_of(self, response_id: str, tenant: str = "") -> list[FeedbackRow]:
         """Return the judgements of one answer."""
         self._require_open()

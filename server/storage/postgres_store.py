@@ -130,6 +130,15 @@ class PostgresStore:
         found = await self._pool.select(statement, (response_id, tenant))
         return interaction_row(found[0]) if found else None
 
+    async def asked(self, user_id: str, tenant: str = "", *, since: int) -> list[str]:
+        """Return the ids of what one person asked since a time."""
+        found = await self._pool.select(
+            "SELECT response_id FROM interactions"
+            " WHERE user_id = $1 AND tenant = $2 AND started_at >= $3",
+            (user_id, tenant, since),
+        )
+        return [str(one[0]) for one in found]
+
     async def feedback_of(self, response_id: str, tenant: str = "") -> list[FeedbackRow]:
         """Return the judgements of one answer, oldest first."""
         found = await self._pool.select(

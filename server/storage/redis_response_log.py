@@ -24,6 +24,12 @@ RUN_S = 3600
 CHECK_EVERY_S = 30.0
 """How long a finding that the log is fit is believed."""
 
+ERASED_TOGETHER = 500
+"""Answers that one pipeline looks at."""
+
+NO_STREAM = "no such key"
+"""What Redis says of a stream that is not there, or has lapsed."""
+
 PASSED = "equal or smaller"
 """What Redis says of an entry whose id the stream is past."""
 
@@ -122,11 +128,38 @@ class RedisResponseLog:
                 news[key.decode().removeprefix(PREFIX)] = _entries(found)
         return news
 
+    async def erase(self, response_ids: Sequence[str]) -> int:
+        """XINFO STREAM of each, which has the last entry, and DEL."""
+        erased = 0
+        for start in range(0, len(response_ids), ERASED_TOGETHER):
+            keys = [PREFIX + one for one in response_ids[start : start + ERASED_TOGETHER]]
+            try:
+                found = await self._client.pipeline([("XINFO STREAM", key) for key in keys])
+                ended = [key for key, facts in zip(keys, found, strict=True) if _has_ended(facts)]
+                if ended:
+                    for reply in await self._client.pipeline([("DEL", key) for key in ended]):
+                        if isinstance(reply, StorageError):
+                            raise reply
+            except StorageError as error:
+                raise LogError(str(error)) from error
+            erased += len(ended)
+        return erased
+
     def _xread(self, ids: Sequence[str], after: Mapping[str, Position]) -> Command:
         keys = [PREFIX + one for one in ids]
         # XREAD takes what is greater than the id, and -1 is no number of an id.
         starts = [_below(after[one].next) for one in ids]
         return ("XREAD", "COUNT", READ_ENTRIES, "STREAMS", *keys, *starts)
+
+
+def _has_ended(facts: object) -> bool:
+    """Whether the last entry of a stream, by XINFO, is an answer's end."""
+    if isinstance(facts, StorageError):
+        if NO_STREAM not in facts.detail:
+            raise facts
+        return False
+    last = cast("dict[str, Any]", facts).get("last-entry")
+    return bool(_entries([last])[0].ends) if last else False
 
 
 def _below(position: Position) -> str:

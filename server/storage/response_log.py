@@ -59,6 +59,13 @@ class ResponseLog(Protocol):
         """Return what is new of several answers, by id; those without news are left out."""
         ...
 
+    async def erase(self, response_ids: Sequence[str]) -> int:
+        """Remove those answers that have ended; return how many there were.
+
+        One that is still being written stays, and lapses some time after its end.
+        """
+        ...
+
 
 class MemoryResponseLog:
     """The twin in memory: the log of nodes that live in one process.
@@ -89,6 +96,14 @@ class MemoryResponseLog:
         """Return what comes after, of each."""
         found = {one: await self.read(one, position) for one, position in after.items()}
         return {one: entries for one, entries in found.items() if entries}
+
+    async def erase(self, response_ids: Sequence[str]) -> int:
+        """Look at the last entry of each."""
+        self._raise()
+        gone = [one for one in response_ids if one in self.streams and self.streams[one][-1].ends]
+        for response_id in gone:
+            del self.streams[response_id]
+        return len(gone)
 
     def _append(self, response_id: str, entry: Entry) -> bool:
         stream = self.streams.setdefault(response_id, [])

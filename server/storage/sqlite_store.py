@@ -99,6 +99,14 @@ class SqliteStore:
         found = await self._select(statement, (response_id, tenant))
         return interaction_row(found[0]) if found else None
 
+    async def asked(self, user_id: str, tenant: str = "", *, since: int) -> list[str]:
+        """Return the ids of what one person asked since a time."""
+        statement = (
+            "SELECT response_id FROM interactions"
+            " WHERE user_id = ? AND tenant = ? AND started_at >= ?"
+        )
+        return [str(one[0]) for one in await self._select(statement, (user_id, tenant, since))]
+
     async def feedback_of(self, response_id: str, tenant: str = "") -> list[FeedbackRow]:
         """Return the judgements of one answer, oldest first."""
         statement = (

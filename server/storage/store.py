@@ -146,6 +146,10 @@ class Store(Protocol):
         """Return one interaction."""
         ...
 
+    async def asked(self, user_id: str, tenant: str = "", *, since: int) -> list[str]:
+        """Return the ids of what one person asked since a time (Unix ms)."""
+        ...
+
     async def feedback_of(self, response_id: str, tenant: str = "") -> list[FeedbackRow]:
         """Return the judgements of one answer, oldest first."""
         ...

@@ -120,6 +120,7 @@ async def test_s26_answers_are_shared_with_no_more(configured):
         assert await log.append([("resp_1", one) for one in entries]) == [True, True]
     assert await log.read("resp_1", BEFORE_ALL) == entries
     assert await log.read_many({"resp_1": BEFORE_ALL}) == {"resp_1": entries}
+    assert await log.erase(["resp_1", "unknown"]) == 1
     await fleet.attend("n", ttl_s=60)
     assert await fleet.absent(["n", "m"]) == {"m"}
     await fleet.mark_read(["resp_1"], ttl_s=60)

@@ -6,6 +6,7 @@ import json
 import pytest
 from judgements import DAY_MS, NOW_MS, interaction, judgement, uuid7
 
+from protocol.positions import Position
 from server.datasets.service import export
 from server.feedback import retention
 from server.feedback.audit import AuditLog, entries, verify
@@ -13,6 +14,7 @@ from server.feedback.privacy import ErasureError, erase_user
 from server.storage.journal import MemoryJournal
 from server.storage.opening import open_store
 from server.storage.records import encode_row
+from server.storage.response_log import Entry, MemoryResponseLog
 from server.storage.store import Filter
 
 CANARY = "ada-the-canary"
@@ -101,6 +103,16 @@ async def test_another_tenants_person_of_that_name_is_another(store):
     await erase_user(store, CANARY, "acme", now=NOW_MS)
     assert CANARY not in await scan(store, "acme")
     assert CANARY in await scan(store, "zenith")
+
+
+async def test_answers_that_have_ended_leave_the_log(store):
+    log = MemoryResponseLog()
+    await store.write([*rows_of(CANARY), *rows_of(OTHER)])
+    for user in (CANARY, OTHER):
+        await log.append([(f"r-{user}", Entry(Position(1, 0), "{}", ends=True))])
+    report = await erase_user(store, CANARY, now=NOW_MS, log=log)
+    assert report.answers == 1
+    assert list(log.streams) == [f"r-{OTHER}"]
 
 
 async def test_sums_name_nobody_and_stay(store):

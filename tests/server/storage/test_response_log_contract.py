@@ -64,6 +64,17 @@ async def test_what_is_appended_is_read_back_as_it_was(log):
     assert await log.read("resp_2", BEFORE_ALL) == []
 
 
+async def test_erasing_takes_the_answers_that_have_ended(log):
+    entries = []
+    for number in range(1200):  # more than one look
+        entries += [(f"r{number}", entry(1, 0)), (f"r{number}", entry(1, 1, ends=number % 2 > 0))]
+    await log.append(entries)
+    meant = [f"r{number}" for number in range(1, 1200)] + ["unknown"]
+    assert await log.erase(meant) == 600
+    assert await log.erase(meant) == await log.erase([]) == 0
+    assert [len(await log.read(f"r{number}", BEFORE_ALL)) for number in range(4)] == [2, 0, 2, 0]
+
+
 async def test_f27_a_stream_takes_positions_in_ascending_order_only(log):
     await append(log, entry(1, 0), entry(1, 1), entry(2, 0))
     refused = [entry(1, 1, "y"), entry(1, 2), entry(2, 0, "y"), entry(1, 0, "y")]

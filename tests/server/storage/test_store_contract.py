@@ -117,6 +117,18 @@ async def test_keeps_the_first_of_two_interactions(store):
     assert await store.interaction("r1") == first
 
 
+async def test_tells_what_one_person_asked_lately(store):
+    asked = [("r1", "u", "a", 0), ("r2", "u", "a", 5), ("r3", "u", "b", 9), ("r4", "v", "a", 9)]
+    rows = [
+        interaction(response_id=one, user_id=user, tenant=tenant, started_at=NOW_MS + late)
+        for one, user, tenant, late in asked
+    ]
+    await store.write([*rows, interaction(response_id="r5", tenant="a")])
+    assert sorted(await store.asked("u", "a", since=NOW_MS)) == ["r1", "r2"]
+    assert await store.asked("u", "a", since=NOW_MS + 5) == ["r2"]
+    assert await store.asked("u", since=NOW_MS) == []
+
+
 async def test_keeps_tenants_apart(store):
     row = judgement(tenant="a", user_id="u")
     theirs = changed(row, tenant="b", payload_sha256="b" * 64)
