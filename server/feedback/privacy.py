@@ -82,13 +82,14 @@ async def erase_user(
     moved = 0
     if journal is not None:
         moved = await _empty(journal, store, clock() + journal_wait_s, clock)
-    recent = await store.asked(user_id, tenant, since=now - LOGGED_MS) if log is not None else []
+    answers = 0
+    if log is not None:  # before the store forgets which answers they are
+        answers = await log.erase(await store.asked(user_id, tenant, since=now - LOGGED_MS))
     mine = [
         judged.feedback.event_id
         async for judged in store.judged(Filter(tenant=tenant, user_id=user_id))
     ]
     erased = await store.erase_user(user_id, tenant, now=now + int(1000 * (clock() - began)))
-    answers = await log.erase(recent) if log is not None else 0
     archived = 0
     if archive_dir is not None:
         archived = await asyncio.to_thread(_erase_archives, archive_dir, user_id, tenant)

@@ -159,7 +159,7 @@ def _has_ended(facts: object) -> bool:
             raise facts
         return False
     last = cast("dict[str, Any]", facts).get("last-entry")
-    return bool(_entries([last])[0].ends) if last else False
+    return any(entry.ends for entry in _entries([last] if last else []))
 
 
 def _below(position: Position) -> str:

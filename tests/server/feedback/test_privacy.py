@@ -14,7 +14,7 @@ from server.feedback.privacy import ErasureError, erase_user
 from server.storage.journal import MemoryJournal
 from server.storage.opening import open_store
 from server.storage.records import encode_row
-from server.storage.response_log import Entry, MemoryResponseLog
+from server.storage.response_log import Entry, LogError, MemoryResponseLog
 from server.storage.store import Filter
 
 CANARY = "ada-the-canary"
@@ -110,6 +110,10 @@ async def test_answers_that_have_ended_leave_the_log(store):
     await store.write([*rows_of(CANARY), *rows_of(OTHER)])
     for user in (CANARY, OTHER):
         await log.append([(f"r-{user}", Entry(Position(1, 0), "{}", ends=True))])
+    log.failing = "away"
+    with pytest.raises(LogError):
+        await erase_user(store, CANARY, now=NOW_MS, log=log)
+    log.failing = None  # what failed can be repeated: the store has not forgotten what to look for
     report = await erase_user(store, CANARY, now=NOW_MS, log=log)
     assert report.answers == 1
     assert list(log.streams) == [f"r-{OTHER}"]
