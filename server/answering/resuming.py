@@ -26,6 +26,9 @@ CATCH_UP_S = 8.0
 """How long a position past the log is waited for: twice as long as a dead writer's lease lasts, for
 where writers die, machines are busy."""
 
+LOOKS = 32
+"""Times that the log is looked at meanwhile."""
+
 MAX_AHEAD = 1000
 """Events by which a writer may be ahead; what is further off is no position of this answer."""
 
@@ -199,7 +202,7 @@ class Resuming:
                     await self._elsewhere.catch_up(topic)
                     if topic.lacks(position) and await self._elsewhere.is_orphan(topic.response_id):
                         return True
-                    await asyncio.sleep(CATCH_UP_S / 32)
+                    await asyncio.sleep(CATCH_UP_S / LOOKS)
         except TimeoutError:
             return False
         except LogError as error:

@@ -8,6 +8,9 @@ from rig import KEY, Listener, Rig, Told
 from protocol.errors import EventError
 from protocol.positions import BEFORE_ALL, Position
 from protocol.receipts import verify
+from server.answering.follower import UNREAD_S
+from server.answering.presence import LEASE_S
+from server.answering.resuming import CATCH_UP_S
 from server.answering.topics import NOBODY, Asker
 
 ANNA = Asker("anna", "acme")
@@ -17,6 +20,10 @@ async def refusal(rig, response_id, asker, position=BEFORE_ALL):
     with pytest.raises(EventError) as caught:
         await rig.resuming.open(response_id, position, asker)
     return caught.value
+
+
+def test_who_waits_for_a_log_sees_its_writer_die():
+    assert LEASE_S < CATCH_UP_S < UNREAD_S
 
 
 async def test_an_answer_is_its_askers_alone():
