@@ -12,9 +12,10 @@ PAUSE_MS = 500
 
 
 @pytest.fixture
-async def client(redis_url):
+async def client(redis_server):
+    url = redis_server().url  # its own: no other test is paused
     hours = itertools.count(step=3600)  # the breaker has always cooled
-    one = RedisClient(redis_url, timeout_s=0.2, max_connections=1, clock=lambda: next(hours))
+    one = RedisClient(url, timeout_s=0.2, max_connections=1, clock=lambda: next(hours))
     yield one
     await one.aclose()
 
