@@ -241,8 +241,8 @@ def main() -> None:
     """Measure and print."""
     arguments = Arguments("added_latency", __doc__)
     arguments.size("--streams", [1, 10, 50, 200, 500, 1000], [1, 10, 200], "answers at once")
-    arguments.size("--answers", 3, 1, "answers on each connection, after the first one")
-    arguments.size("--rounds", 3, 1, "times that each server is measured, in turns")
+    arguments.size("--answers", 2, 1, "answers on each connection, after the first one")
+    arguments.size("--rounds", 2, 1, "times that each server is measured, in turns")
     arguments.size("--others", MAX_OTHERS_SHARE, MAX_OTHERS_SHARE, OTHERS_HELP)
     arguments.add_argument("--only", nargs="+", default=[], help="parts of names to measure")
     options = arguments.parse_args()

@@ -238,10 +238,10 @@ def add_figures(result: Result) -> None:
 def main() -> None:
     """Measure all, in turns, and print."""
     arguments = Arguments("streaming", __doc__)
-    arguments.size("--rounds", 3, 1, "times that each server is measured, in turns")
-    arguments.size("--growth", 0.08, 0.2, "how much more at each step")
-    arguments.size("--window", 3.0, 1.5, "seconds looked at in a step")
-    arguments.size("--settle", 1.0, 0.5, "seconds left out before that")
+    arguments.size("--rounds", 2, 1, "times that each server is measured, in turns")
+    arguments.size("--growth", 0.1, 0.2, "how much more at each step")
+    arguments.size("--window", 2.0, 1.5, "seconds looked at in a step")
+    arguments.size("--settle", 0.7, 0.5, "seconds left out before that")
     arguments.size("--others", MAX_OTHERS_SHARE, MAX_OTHERS_SHARE, OTHERS_HELP)
     arguments.add_argument("--only", nargs="+", default=[], help="parts of names to measure")
     options = arguments.parse_args()

@@ -210,8 +210,9 @@ class Session:
         return [Send(SessionGoAway(reason=reason, time_left_ms=time_left_ms))]
 
     def close(self) -> None:
-        """Note that the socket is closed."""
+        """Note that the socket is closed, and let go of who was asked what is allowed."""
         self.state = next_session_state(self.state, "close")
+        self._allows = lambda _: False
 
     def _refuse_frame(self, error: EventError) -> list[Command]:
         self._bad_frames += 1

@@ -13,6 +13,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from server.endpoints.outbox import WRITE_TEXT
+from server.endpoints.turns import Turns
 
 HEAD_S: Final = 8.0
 """From connecting, or from the last response, to the whole head of a request. A phone far from
@@ -35,8 +36,14 @@ CLOSE_TIMEOUT_S: Final = 3.0
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP whose requests must come: the head soon and within a size, the body steadily."""
+    """HTTP whose requests must come: the head soon and within a size, the body steadily.
 
+    With `turns`, the first bytes of a connection wait for one: of all that connect at once, a few
+    are taken apart in each iteration of the loop.
+    """
+
+    turns: Turns | None = None
+    _early = b""
     _deadline: asyncio.TimerHandle | None = None
     _received_bytes = 0
     _in_head = True
@@ -52,6 +59,23 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Read on, from the first turn on."""
+        if self.turns is None:
+            self._read(data)
+        elif self._early:
+            self._early += data
+        else:
+            self._early = data
+            self.transport.pause_reading()
+            self.turns.give(self._begin)
+
+    def _begin(self) -> None:
+        early, self._early, self.turns = self._early, b"", None
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self._read(early)
+
+    def _read(self, data: bytes) -> None:
         """Read on, as long as the head is not too large."""
         self._received_bytes += len(data)
         super().data_received(data)
@@ -63,6 +87,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._set_deadline(None)
         self._in_head = False
         super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]  # it holds us: a cycle that nobody needs
 
     def on_headers_complete(self) -> None:
         """Wait for the body from here on."""

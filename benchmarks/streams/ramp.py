@@ -48,9 +48,9 @@ class Pace:
     """How long and how finely to look. `settle_s` after an addition is left out; `others` is what
     part of a core others may use, on both together."""
 
-    settle_s: float = 1.0
-    window_s: float = 3.0
-    growth: float = 0.08
+    settle_s: float = 0.7
+    window_s: float = 2.0
+    growth: float = 0.1
     others: float = MAX_OTHERS_SHARE
 
 

@@ -23,6 +23,7 @@ from server.endpoints.peers import Networks, client_address, limit_key
 from server.endpoints.principals import KeyRing, Principal
 from server.endpoints.rates import Rates
 from server.endpoints.tickets import Tickets, is_ticket
+from server.endpoints.turns import Turns
 from server.feedback.audit import Audit, AuditAction, Fact, MemoryAudit
 from server.feedback.service import Feedback
 from server.manuals.library import Library
@@ -88,6 +89,7 @@ class Node:
     slow_client_s: float
     max_body_bytes: int
     rates: Rates = field(default_factory=Rates)
+    turns: Turns = field(default_factory=Turns)
     tickets: Tickets = field(default_factory=_tickets_of_this_process)
     doors: Doorkeeper = field(default_factory=Doorkeeper)
     trusted_proxies: Networks = ()

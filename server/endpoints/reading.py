@@ -77,8 +77,10 @@ class Reading:
             reader.pump()
 
     def close(self) -> None:
-        """Read no more. The answers go on: who read them may come back."""
+        """Read and send no more. The answers go on: who read them may come back."""
         self._is_closed = True
+        self._outbox = None  # which holds us, as the connection does
+        self._send = _drop
         for reader in tuple(self._readers.values()):
             reader.close()
         self._readers.clear()
@@ -124,3 +126,7 @@ class Reading:
         if event.event_id is not UNSET:
             error.event_id = event.event_id
         self._send(error_event(error))
+
+
+def _drop(event: Message) -> None:
+    """The socket is closed."""

@@ -172,6 +172,7 @@ class Connection:
 
     async def _ask(self, event: ResponseCreate) -> None:
         """Start an answer as far as the rates allow, and tell what is left of them."""
+        await self._node.turns.take()
         verdict = await self._node.rates.take_question(self._principal, self._visit.address)
         refused = refusal(verdict)
         if refused is None:

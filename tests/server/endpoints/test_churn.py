@@ -9,6 +9,9 @@ from wire import open_client
 
 OF_A_SOCKET = {"Connection", "Outbox", "Visit", "SocketProtocol"}
 
+OF_A_CONNECTION = OF_A_SOCKET | {"HttpProtocol", "Session", "Reading"}
+
+OUR_PARTS = ("server.", "protocol.")
 OF_US = ("server.", "_asyncio")
 
 
@@ -50,3 +53,27 @@ async def test_nothing_is_left_of_sockets_that_came_and_went():
         await come_and_go(url, 40, "strap")
         await quiet(rig)
         await until(lambda: not living() - before)
+
+
+async def test_what_a_socket_was_made_of_is_gone_without_the_collector():
+    """A cycle stays until the collector finds it: memory for the while, and then a long pause."""
+
+    def made() -> Counter[str]:
+        kinds = [type(one) for one in gc.get_objects() if type(one).__name__ in OF_A_CONNECTION]
+        return Counter(kind.__name__ for kind in kinds if kind.__module__.startswith(OUR_PARTS))
+
+    async with Rig(Told("Change it.")) as rig, serving(rig) as url:
+        await come_and_go(url, 2, "battery")
+        await quiet(rig)
+        gc.collect()
+        gc.disable()
+        try:
+            before = made()
+            async with open_client(url):
+                assert set(made() - before) >= OF_A_SOCKET | {"Session", "Reading"}
+                assert "HttpProtocol" not in made() - before  # gone since the upgrade
+            await come_and_go(url, 10, "strap")
+            await quiet(rig)
+            await until(lambda: not made() - before)
+        finally:
+            gc.enable()
