@@ -11,7 +11,7 @@ WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 .DEFAULT_GOAL := help
 .PHONY: help run fleet test test-faults-long conformance lint format lock web web-check monitoring manifests demo-manuals clean \
-	bench bench-markers bench-search bench-retrieval bench-extraction bench-data bench-streaming bench-latency bench-peers-install bench-manuals bench-cache bench-start bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
+	bench bench-markers bench-search bench-retrieval bench-extraction bench-data bench-streaming bench-latency bench-bursts bench-peers-install bench-manuals bench-cache bench-start bench-memory bench-resume bench-feedback bench-exports bench-rollups bench-outage
 
 help: ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -94,6 +94,9 @@ bench-streaming: $(VENV)/.bench ## How many answers one core streams at once, ag
 
 bench-latency: $(VENV)/.bench ## How much later than from the model itself, against other servers
 	$(BIN)/python -m benchmarks.added_latency $(ARGS)
+
+bench-bursts: $(VENV)/.bench ## What many questions at once cost those who are reading
+	$(BIN)/python -m benchmarks.bursts $(ARGS)
 
 bench-resume: $(VENV)/.dev ## Going on with answers on another node, and what their log costs
 	$(BIN)/python -m benchmarks.resume $(ARGS)

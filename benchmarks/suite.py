@@ -33,6 +33,7 @@ SUITE = (
     Benchmark("manuals", "from the question to the first token, cold and warm", 90, 20),
     Benchmark("streaming", "answers that one core streams at once", 1700, 280),
     Benchmark("added_latency", "later than from the model's server itself", 1200, 200),
+    Benchmark("bursts", "what many questions at once cost those who read", 300, 25),
     Benchmark("start", "time and memory of a start", 60, 15),
     Benchmark("memory", "memory of sockets, answers and churn", 1250, 180),
     Benchmark("scale_out", "what an answer costs as nodes are added", 420, 100),

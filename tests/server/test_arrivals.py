@@ -8,6 +8,7 @@ from rig import Rig, Told, serving, until
 from uvicorn.server import ServerState
 from wire import open_client
 
+import server.serving as serving_module
 from server.deadlines import HttpProtocol
 from server.endpoints.turns import Turns
 
@@ -122,7 +123,15 @@ async def test_a_head_that_is_too_large_is_refused_at_its_turn_too(connect):
     assert b" 431 " in wire.written
 
 
-async def test_a_hundred_sockets_at_once_are_all_answered():
+async def test_a_hundred_sockets_at_once_are_all_answered(monkeypatch):
+    given = []
+
+    class Counted(Turns):
+        def give(self, begin):
+            given.append(begin)
+            super().give(begin)
+
+    monkeypatch.setattr(serving_module, "Turns", Counted)
     async with Rig(Told("Change it.")) as rig, serving(rig) as url:
 
         async def ask(number):
@@ -132,3 +141,4 @@ async def test_a_hundred_sockets_at_once_are_all_answered():
 
         finals = await asyncio.gather(*(ask(number) for number in range(100)))
     assert {final["status"] for final in finals} == {"completed"}
+    assert len(given) == 100

@@ -9,6 +9,18 @@ from websockets.exceptions import InvalidStatus
 from wire import DELTA, open_client
 
 from protocol.session import MAX_BAD_FRAMES
+from server.endpoints.turns import Turns
+
+
+class NotYet(Turns):
+    """Nobody's turn, until it is everybody's."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = asyncio.Event()
+
+    async def take(self):
+        await self.open.wait()
 
 
 async def test_the_session_is_told_first_then_pings_and_searches_are_answered():
@@ -39,6 +51,18 @@ async def test_one_answer_over_the_socket():
         await client.send("catalog.search", query="td17")
         found = await client.until("catalog.results")
         assert found["products"][0]["manual"]["cached"] is True
+
+
+async def test_a_question_waits_for_its_turn_and_other_sockets_do_not():
+    async with Rig(Told(MARKED)) as rig, serving(rig) as url:
+        rig.node.turns = turns = NotYet()
+        async with open_client(url) as asking, open_client(url) as other:
+            await asking.ask(event_id="q")
+            await other.send("ping", event_id="p")
+            await other.until("pong")
+            assert not rig.node.answering.running
+            turns.open.set()
+            assert (await asking.final("q"))["status"] == "completed"
 
 
 async def test_several_answers_at_once_with_searches_and_a_cancel_between():
