@@ -13,12 +13,19 @@ AT_ONCE: Final = 2
 an iteration of its own; a new connection costs a third of that."""
 
 
+WAITING_FOR_ONE_MORE: Final = 32
+"""For each so many that wait one more begins in an iteration. When there is more to do than time,
+the queue takes its share so, and is not starved by the text of those who are through."""
+
+
 class Turns:
-    """Lets `at_once` callers begin in each iteration of the loop; others wait, first come first.
+    """Lets some callers begin in each iteration of the loop; others wait, first come first.
+
+    `at_once` begin, and one more for each 32 that wait.
 
     A hundred questions that arrive together would else be taken apart, looked up and sent to the
     model side by side, and the text of all running answers waits for the whole of it. The loop
-    does not rest while somebody waits, so nothing is lost by it.
+    does not rest while somebody waits.
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
@@ -49,7 +56,8 @@ class Turns:
         return True
 
     def _next_iteration(self) -> None:
-        self._begun = min(self._at_once, len(self._waiting))
+        waiting = len(self._waiting)
+        self._begun = min(self._at_once + waiting // WAITING_FOR_ONE_MORE, waiting)
         if self._begun:
             asyncio.get_running_loop().call_soon(self._next_iteration)
         for _ in range(self._begun):

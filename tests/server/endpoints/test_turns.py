@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.endpoints.turns import Turns
+from server.endpoints.turns import WAITING_FOR_ONE_MORE, Turns
 
 
 class Iterations:
@@ -31,7 +31,7 @@ async def begin(turns, iterations, index, begun):
     begun.append((index, iterations.number))
 
 
-@given(at_once=st.integers(1, 5), callers=st.integers(0, 40))
+@given(at_once=st.integers(1, 5), callers=st.integers(0, 150))
 def test_some_begin_in_each_iteration_in_their_order(at_once, callers):
     async def run():
         turns, iterations, begun = Turns(at_once), Iterations(), []
@@ -42,8 +42,13 @@ def test_some_begin_in_each_iteration_in_their_order(at_once, callers):
     begun = asyncio.run(run())
     assert [index for index, _ in begun] == list(range(callers))
     of_iteration = Counter(number for _, number in begun)
-    assert all(number <= at_once for number in of_iteration.values())
-    assert len(of_iteration) <= -(-callers // at_once) + 1  # no iteration is left out
+    left = callers
+    for which, number in enumerate(sorted(of_iteration)):
+        more = left // WAITING_FOR_ONE_MORE if which else 0  # nobody waits yet in the first
+        assert of_iteration[number] == min(left, at_once + more)
+        left -= of_iteration[number]
+    # No iteration is left out, but for the one in which those are woken that waited first.
+    assert max(of_iteration, default=0) - min(of_iteration, default=0) <= len(of_iteration)
 
 
 async def test_few_do_not_wait():
