@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 from benchmarks.arguments import Arguments
 from benchmarks.results import Bars, Measure, Refused, Result, refused, unless_busy
-from benchmarks.streaming import Stalls, tell
 from benchmarks.streams.candidates import BARE, OURS_MADE, OURS_PASSED_ON, RATE_PER_S, Candidate
 from benchmarks.streams.lateness import take_lateness
 from benchmarks.streams.process import CannotStartError
 from benchmarks.streams.reader import Reader
 from benchmarks.streams.rig import Rig, be_the_reader, rig
 from benchmarks.streams.stream import Progress, Stream, WebSocketStream, text_frame
+from benchmarks.streams.telling import Stalls, tell
 from benchmarks.tables import publish
 
 ALL = (BARE[0], BARE[1], OURS_MADE[0], OURS_PASSED_ON[0])

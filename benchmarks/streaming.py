@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import re
-import sys
-import urllib.request
 from collections.abc import Sequence
 
 from benchmarks.arguments import Arguments
@@ -43,39 +40,13 @@ from benchmarks.streams.ramp import (
 )
 from benchmarks.streams.reader import Reader
 from benchmarks.streams.rig import READER_CORE, SERVER_CORE, Rig, be_the_reader, rig
+from benchmarks.streams.telling import Stalls, tell
 from benchmarks.tables import publish
 
 NAP_S = 0.001
 """How seldom the reader looks: lateness is told to a millisecond or two."""
 
 ALL = (*BARE, *OURS_MADE, *PROXIES, *OURS_PASSED_ON)
-
-
-class Stalls:
-    """The worst lateness of manicule's own loop, a window at a time, from /metrics."""
-
-    def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/metrics"
-        self._before: dict[float, float] = {}
-        self.worst_ms: dict[int, float] = {}
-
-    def look(self, streams: int) -> None:
-        """Note the upper bound of the worst lateness since the last look.
-
-        A server too busy to tell is asked again at the next step.
-        """
-        try:
-            with urllib.request.urlopen(self._url, timeout=5) as reply:
-                text = reply.read().decode()
-        except OSError:
-            return
-        found = re.findall(r'event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)', text)
-        now = {float(bound): float(count) for bound, count in found}
-        grown = {bound: count - self._before.get(bound, 0) for bound, count in now.items()}
-        total = max(grown.values(), default=0)
-        bound = min((bound for bound, count in grown.items() if count >= total), default=0.0)
-        self._before = now
-        self.worst_ms[streams] = max(bound * 1000, self.worst_ms.get(streams, 0))
 
 
 async def climb(started: Rig, pace: Pace) -> tuple[list[Step], dict[int, float]]:
@@ -165,11 +136,6 @@ def _most(steps: list[Step], limit_ms: float) -> float | Refused:
 def _why(step: Step) -> str:
     faults = ", ".join(f"{number} {what}" for what, number in step.faults.items())
     return faults or f"p99 {step.p99_ms:.0f} ms, {step.whole:.0%} of the tokens came"
-
-
-def tell(line: str) -> None:
-    """Show how far we are, beside the table."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def new_result(*, quick: bool) -> Result:
