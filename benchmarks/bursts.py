@@ -191,7 +191,7 @@ def main() -> None:
                 at_most=STALL_GOAL_MS,
             )
     result.notes.append(
-        "The bare senders look nothing up: a question costs them a tenth of what it costs here. "
+        "The bare senders look nothing up, so that a question costs them next to nothing. "
         "Lateness is that of the oldest token of a read; manicule sends every 40 ms what is there."
     )
     result.plots.append(Bars("worst", log=True))

@@ -1,4 +1,4 @@
-"""uvicorn's protocols with deadlines: who never says what they want is let go.
+"""uvicorn's protocols with deadlines and turns: who never says what they want is let go.
 
 uvicorn itself waits for the head of a request, and for its body, as long as the client likes.
 """

@@ -38,8 +38,8 @@ SPARE_FILES = 512  # manuals, stores, models, Redis, and clients that have not s
 
 COLLECTOR_THRESHOLDS = (1_000, 4, 2_000)
 """New objects before the youngest are looked at, and how many such looks before the middle and the
-old ones are. A look at the middle ones takes 4 ms; one at all, with ten thousand sockets open,
-a second. Sockets and answers leave no cycles behind, so there is hardly anything to find."""
+old ones are. A look at the middle ones takes 3 to 13 ms, and one at all grows with what is open.
+Sockets and answers leave no cycles behind, so there is hardly anything to find."""
 
 SWITCH_S = 0.001
 """How long a thread may keep the interpreter from the loop; Python's own 5 ms, for each of several

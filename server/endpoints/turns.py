@@ -9,9 +9,8 @@ from functools import partial
 from typing import Final
 
 AT_ONCE: Final = 2
-"""Begun in one iteration. A question costs 1 to 3 ms until its first text, in a few steps, each in
-an iteration of its own; a new connection costs a third of that."""
-
+"""Begun in one iteration. A question costs 2 to 3 ms until its first text, in a few steps, each in
+an iteration of its own."""
 
 WAITING_FOR_ONE_MORE: Final = 32
 """For each so many that wait one more begins in an iteration. When there is more to do than time,

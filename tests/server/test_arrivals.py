@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import uvicorn
+from noted_transport import NotedTransport
 from rig import Rig, Told, serving, until
 from uvicorn.server import ServerState
 from wire import open_client
@@ -13,31 +14,6 @@ from server.deadlines import HttpProtocol
 from server.endpoints.turns import Turns
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-class Wire(asyncio.Transport):
-    """A transport that notes what is done with it."""
-
-    def __init__(self):
-        super().__init__()
-        self.written, self.paused, self.ended = b"", False, False
-
-    def write(self, data):
-        self.written += data
-
-    def pause_reading(self):
-        self.paused = True
-
-    def resume_reading(self):
-        self.paused = False
-
-    def is_closing(self):
-        return self.ended
-
-    def close(self):
-        self.ended = True
-
-    abort = close
 
 
 async def echo(scope, receive, send):
@@ -60,7 +36,7 @@ def connect():
     def connect():
         protocol = HttpProtocol(config, ServerState(), {}, asyncio.get_running_loop())
         protocol.turns = turns
-        wire = Wire()
+        wire = NotedTransport()
         protocol.connection_made(wire)
         made.append((protocol, wire))
         return protocol, wire

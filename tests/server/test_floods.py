@@ -5,6 +5,7 @@ import logging
 
 import pytest
 import uvicorn
+from noted_transport import NotedTransport
 from uvicorn.server import ServerState
 
 from server.floods import SLICE_BYTES, counting_protocol
@@ -17,31 +18,17 @@ PING = b"\x89\x80\0\0\0\0"
 CLOSE_4429 = b"\x88\x11\x11\x4dtoo many frames"
 
 
-class Wire(asyncio.Transport):
-    """A transport that notes what is done with it, and loses the connection when aborted."""
+class Wire(NotedTransport):
+    """Loses the connection when aborted."""
 
     def __init__(self, protocol):
         super().__init__()
-        self.protocol, self.written, self.paused, self.ended = protocol, b"", False, False
-
-    def write(self, data):
-        self.written += data
-
-    def pause_reading(self):
-        self.paused = True
-
-    def resume_reading(self):
-        self.paused = False
-
-    def is_closing(self):
-        return self.ended
+        self.protocol = protocol
 
     def abort(self):
         if not self.ended:
-            self.ended = True
+            super().abort()
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
-
-    close = abort
 
 
 class Application:
