@@ -215,3 +215,4 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        self.conn.parser.close()  # its frame holds `conn`: a cycle that nobody needs
