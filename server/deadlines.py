@@ -12,8 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from server.answering.turns import Turns
 from server.endpoints.outbox import WRITE_TEXT
-from server.endpoints.turns import Turns
 
 HEAD_S: Final = 8.0
 """From connecting, or from the last response, to the whole head of a request. A phone far from

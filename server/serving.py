@@ -16,12 +16,12 @@ import structlog
 import uvicorn
 from starlette.concurrency import run_in_threadpool
 
+from server.answering.turns import Turns
 from server.app import build_app, open_node
 from server.config.read import SettingsError
 from server.config.settings import Settings
 from server.deadlines import CLOSE_TIMEOUT_S, HEAD_S, HttpProtocol
 from server.endpoints.node import Node
-from server.endpoints.turns import Turns
 from server.floods import counting_protocol
 from server.plan import Plan
 from server.sampling import sample_for_ever

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 from msgspec import UNSET
@@ -24,12 +25,17 @@ from server.answering.progress import ProgressGate
 from server.answering.publisher import Publisher
 from server.answering.question import Question
 from server.answering.topics import Topic, frame_of
+from server.answering.turns import Turns
 from server.llm.chain import Attempt, ChainEvent, Ended, Reset
 from server.llm.port import Finish, TextDelta, UpstreamError
 from server.manuals.library import Progress
 from server.telemetry.tracing import NO_TRACER, Tracer, current, using
 
 log = structlog.get_logger("manicule")
+
+ENDS_AT_ONCE: Final = 16
+"""Answers that end in one iteration of the loop, at 0.2 ms each: one model call may have hundreds
+of readers, and ends for all of them in the same instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Machinery:
     timeout_s: float
     link_hosts: tuple[str, ...] = ()
     tracer: Tracer = NO_TRACER
+    ends: Turns = field(default_factory=lambda: Turns(ENDS_AT_ONCE))
 
 
 class RunningAnswer:
@@ -146,6 +153,11 @@ class RunningAnswer:
             self.done.set()
 
     async def _run(self) -> Ending:
+        ending = await self._until_end()
+        await self._machinery.ends.take()
+        return ending
+
+    async def _until_end(self) -> Ending:
         try:
             async with asyncio.timeout(self._machinery.timeout_s):
                 ending = await self._answer()

@@ -17,13 +17,13 @@ from protocol.events import SessionFacts
 from protocol.rates import TokenBucket
 from server.answering.resuming import Resuming
 from server.answering.service import Answering
+from server.answering.turns import Turns
 from server.endpoints.doorkeeper import Doorkeeper
 from server.endpoints.origins import OriginRule
 from server.endpoints.peers import Networks, client_address, limit_key
 from server.endpoints.principals import KeyRing, Principal
 from server.endpoints.rates import Rates
 from server.endpoints.tickets import Tickets, is_ticket
-from server.endpoints.turns import Turns
 from server.feedback.audit import Audit, AuditAction, Fact, MemoryAudit
 from server.feedback.service import Feedback
 from server.manuals.library import Library

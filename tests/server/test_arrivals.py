@@ -10,8 +10,8 @@ from uvicorn.server import ServerState
 from wire import open_client
 
 import server.serving as serving_module
+from server.answering.turns import Turns
 from server.deadlines import HttpProtocol
-from server.endpoints.turns import Turns
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -1,10 +1,14 @@
 """Identical questions share one model call; what came whole is kept."""
 
 import asyncio
+from collections import Counter
 
 import pytest
+from iterations import Iterations
 from rig import BATTERY, Rig, Told, failing, until
 
+from server.answering.running import ENDS_AT_ONCE
+from server.answering.turns import WAITING_FOR_ONE_MORE
 from server.llm.port import Finish, TextDelta, Usage
 
 USED = Usage(1000, 50, 10)
@@ -32,6 +36,29 @@ async def test_a_hundred_identical_questions_are_one_call_billed_once():
         assert rig.moved("tokens_total", "told", "output") == 50
         assert rig.moved("tokens_total", "told", "cached") == 10
         assert rig.moved("upstream_attempts_total", "told", "first") == 1
+
+
+async def test_many_who_read_one_call_end_in_turns():
+    """A question that everybody asks would else hold up all others where its answer ends."""
+    readers, gate = 100, asyncio.Event()
+    async with Rig(Told("Open ", gate, "the lid.")) as rig:
+        listeners = [rig.start() for _ in range(readers)]
+        for listener in listeners:
+            await listener.until("response.output_text.delta")
+        iterations, ended_in = Iterations(), Counter()
+
+        async def note_end(answer):
+            await answer.done.wait()
+            ended_in[iterations.number] += 1
+
+        ends = [asyncio.create_task(note_end(listener.answer)) for listener in listeners]
+        gate.set()
+        await asyncio.gather(*ends)
+        iterations.close()
+        assert max(ended_in.values()) <= ENDS_AT_ONCE + readers // WAITING_FOR_ONE_MORE
+        for listener in listeners:
+            await listener.end()
+        assert {listener.final.status for listener in listeners} == {"completed"}
 
 
 async def test_one_of_many_may_cancel_and_the_rest_read_on():

@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidStatus
 from wire import DELTA, open_client
 
 from protocol.session import MAX_BAD_FRAMES
-from server.endpoints.turns import Turns
+from server.answering.turns import Turns
 
 
 class NotYet(Turns):

@@ -6,24 +6,9 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iterations import Iterations
 
-from server.endpoints.turns import WAITING_FOR_ONE_MORE, Turns
-
-
-class Iterations:
-    """Counts the iterations of the loop."""
-
-    def __init__(self):
-        self.number = 0
-        self._loop = asyncio.get_running_loop()
-        self._handle = self._loop.call_soon(self._count)
-
-    def _count(self):
-        self.number += 1
-        self._handle = self._loop.call_soon(self._count)
-
-    def close(self):
-        self._handle.cancel()
+from server.answering.turns import WAITING_FOR_ONE_MORE, Turns
 
 
 async def begin(turns, iterations, index, begun):
