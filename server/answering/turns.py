@@ -24,7 +24,7 @@ class Turns:
 
     A hundred questions that arrive together would else be taken apart, looked up and sent to the
     model side by side, and the text of all running answers waits for the whole of it. The loop
-    does not rest while somebody waits.
+    does not rest while somebody waits. New connections and the ends of answers take turns likewise.
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
